@@ -40,7 +40,7 @@ from labels.text.duplicates import near_duplicate_pairs
 from trainer.environment import STARTER_CODEBOOK
 
 HARD_NEGATIVE = "hard negative: "
-"""Prefix in the note of a sentence that seems to need a label but has none; the codebook rule it tests follows."""
+"""The prefix of a note on a sentence that seems to need a label but has none; the tested codebook rule follows."""
 _PLACES_SHOWN = 3
 _WIDTH_IN_FILES = 110
 """Width of the report in characters if standard output is not a terminal."""
@@ -76,8 +76,8 @@ TARGETS = Targets()
 class Check:
     """One figure and its target.
 
-    `measured` is None if undefined, which misses any target. Without `at_least` and `at_most` the figure is only
-    reported. `interval` is the 95% interval; `places` are the first few places that cause the check to fail.
+    `measured` is None if the figure is undefined, which misses any target. Without `at_least` and `at_most`, the figure
+    is only reported. `interval` is the 95% interval; `places` are the first few places that make the check fail.
     """
 
     what: str
@@ -169,7 +169,7 @@ def _size_checks(corpus: LabelledCorpus, codebook: Codebook, targets: Targets) -
 
 
 def _hard_negative_checks(corpus: LabelledCorpus, targets: Targets) -> Iterator[Check]:
-    """Number of hard negatives, in total and by rule: sentences without gold labels whose note marks them as such."""
+    """Count the hard negatives by rule: sentences without gold labels whose notes mark them as hard negatives."""
     rules = {
         line.sentence.id: line.event.note.removeprefix(HARD_NEGATIVE)
         for line in corpus.lines
@@ -182,7 +182,7 @@ def _hard_negative_checks(corpus: LabelledCorpus, targets: Targets) -> Iterator[
 
 
 def _mark_checks(corpus: LabelledCorpus) -> Iterator[Check]:
-    """Invented text must be marked everywhere, so that its figures are never mistaken for findings about the world."""
+    """Check that invented text is marked everywhere, so that its figures are never mistaken for real findings."""
     unmarked = [own.path.name for own in corpus.documents if not own.document.synthetic]
     yield _none_allowed("documents not marked synthetic", unmarked)
     lines = [line.place for line in corpus.lines if not line.sentence.synthetic]
@@ -190,7 +190,7 @@ def _mark_checks(corpus: LabelledCorpus) -> Iterator[Check]:
 
 
 def _span_checks(corpus: LabelledCorpus) -> Iterator[Check]:
-    """Compare annotated spans with the spans of the splitter. Ids identify spans by document, start and end."""
+    """Compare annotated spans with the spans of the splitter. The id of a span depends on document, start and end."""
     texts = {own.id: own.document.text for own in corpus.documents}
     cut = {sentence.id for _, sentence in corpus.placed}
     annotated = {line.sentence.id: line for line in corpus.lines}
@@ -231,7 +231,7 @@ def _repetition_checks(corpus: LabelledCorpus, targets: Targets) -> Iterator[Che
 
 
 def _agreement_checks(corpus: LabelledCorpus, codebook: Codebook) -> Iterator[Check]:
-    """Cohen's kappa between the readings per label, with an interval over documents, then F1 between the readings."""
+    """Measure agreement between the readings per label: Cohen's kappa with an interval over documents, then F1."""
     sentences = {line.sentence.id: line.sentence for line in corpus.lines}
     report = agreement([line.event for line in corpus.lines], sentences, codebook)
     figures = (report.unbiased if report.unbiased.figures.n_sentences else report.other).figures
@@ -309,7 +309,7 @@ def _surface_table(surface: Mapping[str, Mapping[str, float | None]]) -> Table:
 
 
 def _balance_table(found: Balance) -> Table:
-    """One row per form or region, one for the corpus, and each label's largest ratio to its share in the corpus."""
+    """Make a table with a row per form or region, a row for the corpus, and the largest ratio of each label."""
     table = _figure_table(found.attribute, ["documents", "sentences", *found.whole.shares])
     for row in (*found.rows, found.whole):
         table.add_row(Text(row.value), str(row.n_documents), f"{row.n_sentences:,}", *map(_number, row.shares.values()))

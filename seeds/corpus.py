@@ -34,7 +34,7 @@ from trainer.evaluation.metrics import count
 FOLDS = 5
 """Number of cross-validation folds in `surface_area`."""
 FEWEST_SENTENCES = 100
-"""Minimum number of sentences of a form or region for a ratio, since a few labels could make the ratio large."""
+"""Minimum number of sentences of a form or region for a ratio, because a few labels could make it large."""
 _SEED = 13
 _NGRAM = 4
 _NGRAM_WORDS, _NGRAM_DRAWS = 80_000, 5
@@ -52,7 +52,7 @@ Attribute = Literal["form", "region"]
 class LabelledDocument:
     """A document, its form and region from the front matter, and its sentences to label, in order.
 
-    `id` is the id of the document in the annotations, which an earlier release may have given.
+    `id` is the id of the document in the annotations; an earlier release may have given it.
     """
 
     path: Path
@@ -65,7 +65,7 @@ class LabelledDocument:
 
 @dataclass(frozen=True)
 class LabelledCorpus:
-    """The content of a folder. `gold`: labels by the id of each decided sentence.
+    """The content of a folder; `gold` maps the id of each decided sentence to its labels.
 
     The sentences are the annotated spans; the current splitter divides only the text between them.
     """
@@ -76,7 +76,7 @@ class LabelledCorpus:
 
     @property
     def placed(self) -> Iterator[tuple[LabelledDocument, Sentence]]:
-        """All sentences to label, each with its document."""
+        """Yield all sentences to label, each with its document."""
         return ((own, sentence) for own in self.documents for sentence in own.sentences)
 
 
@@ -267,7 +267,7 @@ def _regression() -> Any:
 def _mean_area(
     build: Callable[[], Any], features: Floats, gold: Bools, folds: Iterable[tuple[NDArray[Any], NDArray[Any]]]
 ) -> float:
-    """Mean AUC over folds. Folds with only one class in train or test are left out; at least one fold has both."""
+    """Return the mean AUC over the folds that have both classes in train and test; at least one fold has both."""
     from sklearn.metrics import roc_auc_score
 
     areas = [
@@ -283,7 +283,7 @@ def _mean_area(
 
 @dataclass(frozen=True)
 class Share:
-    """Share of the sentences of one form or region that have each label, in [0, 1]."""
+    """For each label, the share of sentences of one form or region that have it, in [0, 1]."""
 
     value: str
     n_documents: int
@@ -293,7 +293,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Balance:
-    """Label shares by form or by region, in descending order of the number of sentences.
+    """The shares of labels by form or by region, in descending order of the number of sentences.
 
     `largest` maps each label to the form or region with the largest share of the label, and the ratio of this share to
     the share in the whole corpus. Forms and regions with fewer than `FEWEST_SENTENCES` sentences do not count; labels
@@ -307,7 +307,7 @@ class Balance:
 
 
 def balance(corpus: LabelledCorpus, codebook: Codebook, attribute: Attribute) -> Balance:
-    """Return the share of each label by form or by region."""
+    """Compute the share of each label by form or by region."""
     by_value: defaultdict[str, list[LabelledDocument]] = defaultdict(list)
     for own in corpus.documents:
         by_value[getattr(own, attribute)].append(own)
@@ -351,6 +351,6 @@ def reading_f1(corpus: LabelledCorpus, codebook: Codebook) -> dict[str, float | 
 
 
 def _matrix(sets: Sequence[LabelSet], codebook: Codebook) -> Bools:
-    """Label sets as booleans of shape (sets, labels)."""
+    """Convert label sets to booleans of shape (sets, labels)."""
     rows = [[label in labels for label in codebook.label_names] for labels in sets]
     return np.array(rows, dtype=bool).reshape(-1, len(codebook.labels))

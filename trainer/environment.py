@@ -1,4 +1,4 @@
-"""The shipped folders, the terminal output of libraries, and the rank of this process in distributed training."""
+"""Prepare the process: shipped folders, output of libraries, interruptions, and rank in distributed training."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shipped(name: str) -> Path:
 
 
 def shipped_experiments() -> list[str]:
-    """Names of the shipped experiments, without `.toml`."""
+    """Return the names of the shipped experiments, without `.toml`."""
     return sorted(path.stem for path in shipped("experiments").glob("*.toml"))
 
 
@@ -57,10 +57,10 @@ def silence_libraries() -> None:
 
 
 def collect_garbage_rarely() -> None:
-    """Make Python look for unreachable objects only after 50,000 new ones, instead of 700.
+    """Make Python look for unreachable objects after 50,000 new objects instead of 700.
 
-    Imports create hundreds of thousands of objects that stay. Looking through them again and again took an eighth of
-    the start of a command.
+    Imports create hundreds of thousands of permanent objects. Examining them again and again took an eighth of the
+    start-up time of a command.
     """
     gc.set_threshold(50_000, 10, 10)
 
@@ -70,15 +70,15 @@ REPEAT_AFTER = 0.05
 
 
 def repeat_lost_interrupts() -> None:
-    """Make sure that Ctrl+C ends the process, at whatever line it arrives.
+    """Make sure that Ctrl+C ends the process, whichever line is running.
 
-    Python raises KeyboardInterrupt between any two lines. Where that is a finalizer or a callback of a weak reference,
-    it cannot be propagated: Python prints it and goes on. The interruption is then repeated a moment later, by a timer,
-    because in the hook itself it would be lost again.
+    Python may raise KeyboardInterrupt at any line. In a finalizer or in the callback of a weak reference, it cannot be
+    propagated, so Python prints it and continues. A timer then repeats the interruption a moment later, because in the
+    hook itself it would be lost again.
     """
     hook = sys.unraisablehook
     if getattr(hook, "__name__", "") == "repeat_interrupt":
-        return  # several commands in one process
+        return  # the hook is already set, because one process runs several commands
 
     def repeat_interrupt(lost: sys.UnraisableHookArgs) -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
@@ -92,7 +92,7 @@ def repeat_lost_interrupts() -> None:
 
 
 def _interrupt() -> None:
-    """Interrupt the main thread, also in a system call, which `interrupt_main` does not end."""
+    """Interrupt the main thread, even in a system call, which `interrupt_main` would not end."""
     if sys.platform == "win32":
         _thread.interrupt_main()
     else:
@@ -100,10 +100,10 @@ def _interrupt() -> None:
 
 
 def world_size() -> int:
-    """Number of processes that train together; 1 without a launcher such as torchrun."""
+    """Return the number of processes that train together; 1 without a launcher such as torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_follower() -> bool:
-    """Whether this process only takes part in training, while the leading process evaluates, writes and tracks."""
+    """Return whether this process only trains, while the leading process also evaluates, writes and tracks."""
     return int(os.environ.get("RANK", "0")) > 0

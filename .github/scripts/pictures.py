@@ -1,10 +1,10 @@
-"""Draw the pictures of README: the labelling screen and a report, as SVG.
+"""Draw the pictures for the README as SVG: the labelling screen and a report.
 
-    python .github/scripts/pictures.py            # into .github/pictures
+    python .github/scripts/pictures.py            # writes to .github/pictures
     python .github/scripts/pictures.py FOLDER
 
-Both show the real program on the starter corpus, which is invented. Run it again when the screen or the report changes,
-and look at the result in a browser.
+Both pictures show the real program on the starter corpus, which is invented. Run this script again when the screen or
+the report changes, and look at the result in a browser.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from trainer.environment import STARTER_CODEBOOK, shipped
 FOLDER = Path(__file__).resolve().parents[1] / "pictures"
 ARTICLE = shipped("seeds") / "unseen.txt"
 SENTENCE = "The mediators urged"
-"""The beginning of the sentence that is shown: one with a label to choose, and others around it."""
+"""The beginning of the sentence to show, which has a label to choose and other sentences around it."""
 SIZE = (116, 25)
 
 
@@ -37,7 +37,7 @@ def main() -> None:
     """Write label.svg and report.svg."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    # Colours and a width of our own, whatever the terminal is.
+    # Use fixed colours and a fixed width in every terminal.
     os.environ.pop("NO_COLOR", None)
     for name, picture in (("label", asyncio.run(label_picture())), ("report", report_picture())):
         path = folder / f"{name}.svg"
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 async def label_picture() -> str:
-    """The screen of `communique label` with a label ticked and not yet confirmed."""
+    """Draw the screen of `communique label` with a label that is chosen but not confirmed yet."""
     codebook = load_codebook(STARTER_CODEBOOK)
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "communique.db") as store:
         ingest(store, [ARTICLE])
@@ -58,14 +58,14 @@ async def label_picture() -> str:
 
 
 def report_picture() -> str:
-    """What `communique evaluate` prints about a model that was trained on 120 documents of the starter corpus."""
+    """Draw the output of `communique evaluate` for a model trained on 120 documents of the starter corpus."""
     train, test = train_test_split(load_starter_corpus(documents=120))
     model = Classifier("tfidf").fit(train.text, train.labels, groups=train.document_id)
     return drawn(model.evaluate(test.text, test.labels, groups=test.document_id))
 
 
 def drawn(report: Report) -> str:
-    """A report as it is printed on a terminal."""
+    """Draw a report as it looks in a terminal."""
     screen = Console(record=True, width=80, highlight=False, force_terminal=True, file=StringIO())
     with patch.object(printing, "console", screen):
         printing.print_report(report)
@@ -74,7 +74,7 @@ def drawn(report: Report) -> str:
 
 
 def tidy(picture: str) -> str:
-    """A picture without what changes from one drawing to the next or is fetched from a server: ids and web fonts."""
+    """Remove ids, which change with every drawing, and web fonts, which are fetched from a server."""
     picture = re.sub(r"terminal-\d+-", "terminal-", picture)
     picture = re.sub(r"\s*@font-face \{.*?\}", "", picture, flags=re.DOTALL)
     return "".join(f"{line.rstrip()}\n" for line in picture.splitlines())

@@ -1,9 +1,9 @@
-"""Write the option tables of labels/README.md and trainer/README.md from the commands themselves.
+"""Generate the option tables in labels/README.md and trainer/README.md from the commands.
 
     python .github/scripts/reference.py            # rewrite the tables
-    python .github/scripts/reference.py --check    # exit 1 if one is out of date
+    python .github/scripts/reference.py --check    # exit with 1 if a table is out of date
 
-A table stands between `<!-- options: COMMAND -->` and `<!-- end -->`.
+A table is between `<!-- options: COMMAND -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ PLACE = re.compile(r"(<!-- options: (?P<command>[a-z ]+) -->\n).*?(<!-- end -->)
 
 
 def main() -> None:
-    """Rewrite the pages, or with `--check` say which are out of date."""
+    """Rewrite the pages or, with `--check`, report which pages are out of date."""
     texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
     outdated = [page for page, text in texts.items() if refreshed(text) != text]
     described = {match["command"] for text in texts.values() for match in PLACE.finditer(text)}
     missing = [name for name in commands() if name not in described]
     for name in missing:
-        print(f"{name}: no page has its options. Add `<!-- options: {name} -->` and `<!-- end -->` to one.")
+        print(f"{name}: no page has its options. Add `<!-- options: {name} -->` and `<!-- end -->` to a page.")
     for page in outdated:
         if "--check" not in sys.argv:
             page.write_text(refreshed(texts[page]), encoding="utf-8")
@@ -41,13 +41,13 @@ def main() -> None:
 
 
 def refreshed(text: str) -> str:
-    """The text of a page with its tables as the commands are now."""
+    """Return the text of a page with current tables."""
     return PLACE.sub(lambda match: match[1] + table(commands()[match["command"]]) + match[3], text)
 
 
 @cache
 def commands() -> dict[str, Any]:
-    """Every command by its words, as `annotations import`, in the order in which a user meets them."""
+    """Return all commands by name, such as `annotations import`, in the order in which users need them."""
     group: Any = typer.main.get_command(app)
     found: dict[str, Any] = {}
     for name in SUBCOMMANDS:
@@ -58,30 +58,30 @@ def commands() -> dict[str, Any]:
 
 
 def table(command: Any) -> str:
-    """A Markdown table: each argument and option, what it is, and its default."""
+    """Make a Markdown table with the description and the default of each argument and option."""
     rows = [f"| `{spelling(param)}` | {cell(described(param))} | {cell(default(param))} |" for param in shown(command)]
     return "\n".join(["", "| option | what it does | default |", "| --- | --- | --- |", *rows, "", ""])
 
 
 def shown(command: Any) -> Iterator[Any]:
-    """The parameters that a user gives: `--help` and hidden ones left out."""
+    """Yield the parameters of a command, without `--help` and hidden parameters."""
     return (param for param in command.params if not getattr(param, "hidden", False) and param.name != "help")
 
 
 def spelling(param: Any) -> str:
-    """`ARTEFACT`, or `--out, -o`; a flag with both its forms."""
+    """Return the spelling of a parameter, such as `ARTEFACT` or `--out, -o`; a flag has both forms."""
     if param.param_type_name == "argument":
         return f"{param.metavar or param.name}{' ...' if param.nargs == -1 else ''}".upper()
     return ", ".join(sorted(param.opts, key=len, reverse=True)) + "".join(f" / {one}" for one in param.secondary_opts)
 
 
 def described(param: Any) -> str:
-    """The help of a parameter without the default that it may tell itself."""
+    """Return the help of a parameter, without the default that it may state."""
     return re.sub(r"\s*\\?\[default: .*?\]", "", param.help or "")
 
 
 def default(param: Any) -> str:
-    """The default as the help states it, else the value itself; empty where there is none."""
+    """Return the default from the help, otherwise the value itself; empty if there is no default."""
     stated = re.search(r"\\?\[default: (.*?)\]", param.help or "")
     if stated:
         return stated[1]
@@ -93,7 +93,7 @@ def default(param: Any) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that a Markdown table can hold."""
+    """Escape a text for a cell of a Markdown table."""
     return " ".join(text.replace("\\[", "[").replace("|", "\\|").split())
 
 

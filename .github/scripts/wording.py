@@ -1,9 +1,9 @@
-"""Draw a random sample of what users and contributors read, for a reader who marks whatever is not plain English.
+"""Draw a random sample of messages and docstrings, for a reader who marks everything that is not plain English.
 
     python .github/scripts/wording.py --seed 1
 
-Prints 100 messages and help texts, then 100 docstrings and sentences of the README files, each with its place. Fix what
-is marked, and draw again with another seed.
+The script prints 100 messages and help texts, then 100 docstrings and sentences from the README files, each with its
+place. Fix the marked texts, then draw again with another seed.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ PAGES = [
     ROOT / ".github" / "CONTRIBUTING.md",
 ]
 SHORTEST = 25
-"""Characters of the shortest text that counts as a sentence."""
+"""The minimum number of characters of a text in the sample."""
 
 
 def main() -> None:
-    """Print the sample of a seed."""
+    """Print the sample for a seed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--size", type=int, default=100)
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def messages() -> Iterator[str]:
-    """String literals that are neither docstrings nor names: error messages, help texts, lines that are printed."""
+    """Yield the string literals that are error messages, help texts or printed lines, not docstrings or names."""
     for path, tree in parsed():
         own = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         inner = {
@@ -61,7 +61,7 @@ def messages() -> Iterator[str]:
 
 
 def literal(node: ast.Constant | ast.JoinedStr) -> str:
-    """The text of a string; of an f-string, with what is filled in between braces."""
+    """Return the text of a string; the inserted expressions of an f-string stay in braces."""
     if isinstance(node, ast.Constant):
         return " ".join(node.value.split()) if isinstance(node.value, str) else ""
     parts = (str(part.value) if isinstance(part, ast.Constant) else _hole(part) for part in node.values)
@@ -73,7 +73,7 @@ def _hole(part: ast.expr) -> str:
 
 
 def docstrings() -> Iterator[str]:
-    """Every docstring of a module, class, function or attribute."""
+    """Yield every docstring of a module, class, function or attribute."""
     for path, tree in parsed():
         for node in ast.walk(tree):
             if (
@@ -85,7 +85,7 @@ def docstrings() -> Iterator[str]:
 
 
 def sentences() -> Iterator[str]:
-    """The sentences of the README files, without code and tables."""
+    """Yield the sentences of the README files, without code and tables."""
     for page in filter(Path.is_file, PAGES):
         text = re.sub(
             r"```.*?```|^\|.*?$|<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
@@ -97,12 +97,12 @@ def sentences() -> Iterator[str]:
 
 
 def parsed() -> Iterator[tuple[Path, ast.Module]]:
-    """Every module with its syntax tree."""
+    """Yield every module with its syntax tree."""
     return ((path, ast.parse(path.read_text(encoding="utf-8"))) for path in CODE)
 
 
 def place(path: Path, line: int | None = None) -> str:
-    """Where a text stands."""
+    """Return the file and line of a text."""
     return f"{path.relative_to(ROOT)}" + (f":{line}" if line else "")
 
 

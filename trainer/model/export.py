@@ -1,4 +1,4 @@
-"""Export of an artefact to onnxruntime, with a check against the original on labelled rows.
+"""Export an artefact to onnxruntime, and compare it with the original on labelled rows.
 
 Classifiers that implement `Exportable` can be exported (see `transformer` and `cascade`). `trainer.classifiers.onnx`
 writes and runs the graph.
@@ -51,12 +51,13 @@ class Recall:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of an exported model with the original on labelled rows.
+    """The agreement of an exported model with the original on labelled rows.
 
     Attributes:
-        origin: source of the rows.
+        origin: the source of the rows.
         agreeing: share of rows with equal label sets, in [0, 1].
-        apart: number of rows whose label sets differ by more than differences up to `TOLERANCE` explain.
+        apart: number of rows whose label sets differ although no probability is close enough to its threshold for a
+            difference of `TOLERANCE` to matter.
         largest_difference: largest difference between two calibrated probabilities of the same label and row.
         recalls: label -> recall before and after the export.
     """
@@ -70,7 +71,7 @@ class Agreement:
 
     @property
     def unjudged(self) -> tuple[str, ...]:
-        """Labels without positive gold rows, whose recall is unknown."""
+        """The labels without positive gold rows, whose recall is unknown."""
         return tuple(label for label, recall in self.recalls.items() if not recall.positives)
 
 
@@ -126,7 +127,7 @@ def export_artefact(
         # Save to a temporary folder first: `out` is created only after the check has passed.
         report_progress("Writing the graph", 0, 1)
         classifier.save_exported(Path(work), int8=int8)
-        # Loaded from the written files, because these files are what will be used later.
+        # Load the export from the written files, because these files will be used later.
         exported = replace(model, classifier=type(model.classifier).load(Path(work), model.codebook), manifest=None)
         before, speed_before = _ask(model, texts, 0)
         after, speed_after = _ask(exported, texts, len(texts))
@@ -166,11 +167,11 @@ def compare(before: Probabilities, after: Probabilities, gold: Bools, model: Mod
 
 
 def _undecided(probabilities: Probabilities, differing: Bools, calibration: Calibration) -> Bools:
-    """(n,) true for rows whose label sets could differ because of differences up to `TOLERANCE`."""
+    """Return an array (n,) that is true for rows whose label sets differences up to `TOLERANCE` could change."""
     if not calibration.exclusive:
         near = np.abs(probabilities - calibration.thresholds) <= TOLERANCE
         return np.asarray((near | ~differing).all(axis=1))
-    # Exclusive: sets differ if the two most probable classes change places, and each may move by `TOLERANCE`.
+    # In an exclusive codebook, two classes may change places, and the probability of each may move by `TOLERANCE`.
     classes = with_none(probabilities.astype(np.float64), calibration.none is not None)
     ranked = np.sort(classes, axis=1)
     return np.asarray(ranked[:, -1] - ranked[:, -2] <= 2 * TOLERANCE)
@@ -214,7 +215,7 @@ def _open(source: Path, *, int8: bool) -> tuple[Exportable, Model]:
 def _check_rows(
     source: Path, model: Model, data: Path | None, fewest: int
 ) -> tuple[list[Example], str, LabelledFiles | None]:
-    """The labelled check rows, a description of their source, and their file as read."""
+    """Return the labelled check rows, a description of their source, and the file that was read, if any."""
     read = None
     if data is None:
         examples, origin = _validation_rows(source.resolve().parent, model.id), "the run's validation rows"
@@ -233,7 +234,7 @@ def _check_rows(
 
 
 def _check_texts(source: Path, classifier: Exportable, examples: Sequence[Example], origin: str) -> list[str]:
-    """The texts of the check rows; at least one of them must reach the part to be exported."""
+    """Return the texts of the check rows, at least one of which must reach the part to be exported."""
     texts = [example.text for example in examples]
     if not classifier.read_by_exported(texts).any():
         raise DataError(
@@ -244,20 +245,21 @@ def _check_texts(source: Path, classifier: Exportable, examples: Sequence[Exampl
 
 
 def _validation_rows(run: Path, model_id: str) -> list[Example]:
-    """Validation rows in the folder of a run; empty if the run has no report or trained another model."""
+    """Return the validation rows in the folder of a run; empty if it has no report or trained another model."""
     try:
         reported = json.loads((run / "report.json").read_text(encoding="utf-8"))["model_id"]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-    # The id is compared, because the run in this folder may have been repeated after the artefact was copied here.
+    # Compare the id, because the run in this folder may have been repeated since the artefact was copied here.
     predictions = run / "predictions.parquet"
     return read_gold(predictions, "validation") if reported == model_id and predictions.is_file() else []
 
 
 def _ask(model: Model, texts: Sequence[str], asked: int) -> tuple[Probabilities, float]:
-    """(n, labels) calibrated probabilities, and texts per second.
+    """Return (n, labels) calibrated probabilities and the number of texts per second.
 
-    `asked` is the number of texts that the other model has already processed, for the progress report.
+    Args:
+        asked: the number of texts that the other model has already processed, for the progress report.
     """
     model.predict_proba(texts[:1])  # warm up: loading is not part of the speed
     parts: list[Probabilities] = []
@@ -272,7 +274,7 @@ def _ask(model: Model, texts: Sequence[str], asked: int) -> tuple[Probabilities,
 
 
 def why_refused(agreement: Agreement, precision: str) -> str:
-    """The reason to refuse an export with this agreement, with the figures; empty if the export is accepted."""
+    """Return why an export with this agreement is refused, with the figures; empty if it is accepted."""
     if precision == "float32":
         same = agreement.largest_difference <= TOLERANCE and not agreement.apart
         wanted = (

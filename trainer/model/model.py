@@ -1,4 +1,6 @@
-"""The saved model, which predicts calibrated probabilities and label sets. On disk it is a folder without pickles:
+"""Save, open and use models, which predict calibrated probabilities and label sets.
+
+A saved model, called an artefact, is a folder without pickles:
 
 manifest.json     description of the model (see `Manifest`), with the SHA-256 of every other file
 codebook.toml     the labels that the model assigns
@@ -72,17 +74,17 @@ class Manifest(BaseModel):
 
     @property
     def digest(self) -> str:
-        """16 hex digits that identify the model by its answers: the model id in predictions and in the store.
+        """16 hex digits that identify the model by its answers; predictions and the store use them as the model id.
 
         An optional section changes the id only if it is set and affects answers, so ids of format 1 stay valid.
         """
-        # Without seed, time and packages: models with the same answers have the same id, however they were made.
+        # Leave out seed, time and packages: models with the same answers have the same id, however they were made.
         content = self.model_dump(mode="json", include={"kind", "calibration", "files"})
         content |= {name: value for name in ("abstention", "screening") if (value := getattr(self, name))}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
-        """The text of `manifest.json`, without empty optional sections."""
+        """Return the text of `manifest.json`, without empty optional sections."""
         empty = {name for name in _SECTIONS if not getattr(self, name)}
         return json.dumps(self.model_dump(mode="json", exclude=empty), indent=1) + "\n"
 
@@ -109,7 +111,7 @@ class Model:
         """
         folder = Path(folder)
         manifest = read_manifest(folder)
-        # Before any file is opened: an altered file must not reach the code that reads it.
+        # Check the digests before any file is opened, so that an altered file never reaches the code that reads it.
         _check_digests(folder, manifest)
         codebook = load_codebook(folder / CODEBOOK)
         classifier = classifier_class(manifest.kind).load(folder / CLASSIFIER, codebook)
@@ -122,11 +124,11 @@ class Model:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Label names in codebook order: the order of columns in all arrays."""
+        """The label names in codebook order, which is also the order of columns in all arrays."""
         return self.codebook.label_names
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """(n, labels) calibrated probabilities in [0, 1].
+        """Return (n, labels) calibrated probabilities in [0, 1].
 
         Raises:
             DataError: `texts` is a single string.
@@ -135,18 +137,18 @@ class Model:
         return self.calibrated(self.classifier.predict_proba(texts))
 
     def calibrated(self, raw: Probabilities) -> Probabilities:
-        """(n, labels) calibrated probabilities from the classifier's raw probabilities."""
-        # float32 everywhere (files, server, exports), so that every way of predicting gives the same numbers.
+        """Return (n, labels) calibrated probabilities for the classifier's raw probabilities."""
+        # Use float32 everywhere (files, server, exports), so that every way of predicting gives the same numbers.
         return self.calibration.apply(raw).astype(np.float32)
 
     def why_not_explained(self) -> str:
-        """The reason why the predictions of this model cannot be explained; empty if they can be explained."""
+        """Return why the predictions of this model cannot be explained; empty if they can be explained."""
         return why_not_explained(self.classifier, self._kind)
 
     def explain(
         self, texts: Sequence[str], *, labels: Sequence[str] | None = None, top_k: int | None = None
     ) -> list[list[Explanation]]:
-        """What each word of n texts adds to the logits of labels.
+        """Explain what each word of n texts adds to the logits of labels.
 
         Args:
             labels: the labels to explain; None for the assigned labels of each text, or for its most probable label if
@@ -169,13 +171,13 @@ class Model:
         ]
 
     def labels_to_explain(self, probabilities: NDArray[np.floating]) -> list[list[str]]:
-        """The assigned labels of each row, or the most probable label if none is assigned."""
+        """Return the assigned labels of each row, or the most probable label if none is assigned."""
         sets = self.label_sets(probabilities)
         likeliest = probabilities.argmax(axis=1)
         return [list(own) or [self.labels[i]] for own, i in zip(sets, likeliest, strict=True)]
 
     def explain_text(self, text: str, labels: Sequence[str], pause: Pause = lambda: None) -> list[Explanation]:
-        """One explanation with all words for each label; `pause` is called before each slice of the work.
+        """Return one explanation with all words for each label; `pause` is called before each slice of the work.
 
         Raises:
             InputError: the model cannot be explained, or it has no such label.
@@ -192,11 +194,11 @@ class Model:
         return self.manifest.kind if self.manifest else type(self.classifier).__name__
 
     def decide(self, probabilities: NDArray[np.floating]) -> Bools:
-        """(n, labels) booleans, true for assigned labels."""
+        """Return (n, labels) booleans, true for assigned labels."""
         return self.calibration.decide(probabilities)
 
     def label_sets(self, probabilities: NDArray[np.floating]) -> list[tuple[str, ...]]:
-        """The labels assigned to each row, in codebook order."""
+        """Return the labels assigned to each row, in codebook order."""
         names = self.labels
         return [tuple(names[i] for i in np.flatnonzero(row)) for row in self.decide(probabilities)]
 
@@ -245,7 +247,7 @@ def _read_content(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         for name, value in (("format", content["format"]), ("minor", content.get("minor", MINOR))):
             if type(value) is not int:  # not `isinstance`, because True is an instance of int
-                raise TypeError(f"`{name}` is not a whole number")
+                raise TypeError(f"`{name}` must be a whole number")
     except (ValueError, KeyError, TypeError) as error:
         raise ArtefactError(
             f"{path}: this file is not a valid manifest ({error}). Copy the artefact again from its original folder."
@@ -262,7 +264,7 @@ def _refuse_other_versions(path: Path, content: dict[str, Any]) -> None:
             f"{FORMAT}. Use the version that wrote the artefact" + (", or a newer version." if major > FORMAT else ".")
         )
     unknown = sorted(set(content) - set(Manifest.model_fields))
-    # Sections may change the answers of a model, so an unknown section must not be ignored.
+    # A section may change the answers of a model, so an unknown section must not be ignored.
     if unknown and (major, minor) > (FORMAT, MINOR):
         raise ArtefactError(
             f"{path}: artefact format {major}.{minor} has unknown sections: {', '.join(unknown)}. This version of "
@@ -271,12 +273,12 @@ def _refuse_other_versions(path: Path, content: dict[str, Any]) -> None:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that a saved model depends on."""
+    """Return the versions of the packages on which a saved model depends."""
     return {name: version(name) for name in _PACKAGES}
 
 
 def folder_size(folder: Path) -> int:
-    """Total size in bytes of all files in a folder and its subfolders."""
+    """Return the total size in bytes of all files in a folder and its subfolders."""
     return sum(path.stat().st_size for path in _files(folder))
 
 
@@ -292,12 +294,13 @@ def _refuse_other_places(folder: Path) -> None:
         raise ArtefactError(f"{folder}: this is a file; an artefact is a folder with a {MANIFEST}. Pass the folder.")
     if not folder.is_dir():
         raise ArtefactError(
-            f"{folder}: no such folder. Pass an artefact's folder, or an MLflow URI such as models:/NAME@champion."
+            f"{folder}: this folder does not exist. Pass an artefact's folder, or an MLflow URI such as "
+            "models:/NAME@champion."
         )
     if not (folder / MANIFEST).is_file():
         hint = " Did you mean its `artefact/` folder?" if (folder / "artefact" / MANIFEST).is_file() else ""
         raise ArtefactError(
-            f"{folder}: no {MANIFEST}, so this is not a communique artefact.{hint} "
+            f"{folder}: this folder has no {MANIFEST}, so it is not a communique artefact.{hint} "
             "`communique train EXPERIMENT.toml --out DIR` writes one to DIR/artefact."
         )
 
@@ -310,7 +313,7 @@ def _check_digests(folder: Path, manifest: Manifest) -> None:
         raise ArtefactError(f"{folder}: the artefact is incomplete: {missing[0]} is missing. Copy the artefact again.")
     if added:
         raise ArtefactError(
-            f"{folder}: {added[0]} is not in the manifest: it was added after training. Remove this file."
+            f"{folder}: {added[0]} is not in the manifest, so it was added after training. Remove this file."
         )
     for name, digest in manifest.files.items():
         if not (folder / name).is_file() or _sha256(folder / name) != digest:

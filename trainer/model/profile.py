@@ -1,4 +1,4 @@
-"""The profile of a model: what its answers and texts look like where nothing has drifted.
+"""Profile a model: record how its answers and texts are distributed before any drift.
 
 `make_profile` measures the model on its validation sentences, because a model is more certain of its train sentences,
 and knows all their words. A server compares the sentences that it receives with the profile. A profile contains no
@@ -26,19 +26,19 @@ from trainer.calibration.calibration import Bools, Floats, Probabilities
 Family = Literal["label", "certainty", "unknown words", "length"]
 
 DOCUMENT_WEIGHT = 20
-"""Maximum weight of a document in sentences. A longer document counts as this many sentences of its average."""
+"""Maximum weight of a document, in sentences. The average of a longer document counts this many times."""
 
 _CERTAINTY = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Edges of the classes of the highest probability of a sentence."""
+"""Edges of the classes into which the highest probability of a sentence falls."""
 _MOST_WORDS = 50_000
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 class Quantity(BaseModel):
-    """A quantity between 0 and 1 that every sentence has, such as "has this label", and its mean in the reference.
+    """A quantity from 0 to 1 that every sentence has, such as "has this label", with its mean in the reference.
 
-    `effective` is the number of independent sentences from which the mean would be as precise as from the documents:
-    sentences of one document resemble each other.
+    `effective` is the number of independent sentences that would give an equally precise mean. It is smaller than the
+    number of sentences, because sentences of one document resemble each other.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,9 +50,9 @@ class Quantity(BaseModel):
 
 
 class Profile(BaseModel):
-    """The quantities of a model in its reference: `sentences` sentences of `documents` documents.
+    """The quantities of a model in its reference, which has `sentences` sentences from `documents` documents.
 
-    `lengths` are the edges of the classes of length in characters, `words` the hashes of the words in training.
+    `lengths` are the edges of the length classes, in characters; `words` are the hashes of the words in training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,7 +68,7 @@ class Profile(BaseModel):
         return frozenset(np.frombuffer(base64.b64decode(self.words), dtype="<u4").tolist())
 
     def measure(self, texts: Sequence[str], probabilities: Probabilities, assigned: Bools) -> Floats:
-        """(n, quantities) values in [0, 1] of n sentences, with columns as in `quantities`.
+        """Return (n, quantities) values in [0, 1] for n sentences, with columns as in `quantities`.
 
         Args:
             probabilities: (n, labels) calibrated probabilities.
@@ -89,13 +89,13 @@ def make_profile(
 
     Args:
         train: the texts to which the model was fitted.
-        documents: n ids of documents.
+        documents: the document id of each of the n sentences.
         probabilities, assigned: see `Profile.measure`.
     """
     if not texts:
         return None
     words = _hashes_of(train)
-    # From other texts than the reference: edges that are fitted to the reference would make it look more precise.
+    # Use other texts than the reference: edges that are fitted to the reference would make it look more precise.
     lengths = sorted({int(edge) for edge in np.quantile([len(text) for text in train or texts], (0.25, 0.5, 0.75))})
     values = _measure(texts, probabilities, assigned, lengths, frozenset(words.tolist()))
     names = [*(("label", label) for label in labels), *_classes("certainty", _CERTAINTY)]
@@ -121,9 +121,9 @@ def read_profile(section: Mapping[str, Any] | None, model_id: str) -> Profile:
     Raises:
         ArtefactError: the artefact has no profile, or an invalid one.
     """
-    again = "Train the model again with this version of communique to record one"
+    again = "Train the model again with this version of communique to record a profile"
     if section is None:
-        raise ArtefactError(f"model {model_id} has no profile to compare texts with. {again}.")
+        raise ArtefactError(f"model {model_id} has no profile with which texts can be compared. {again}.")
     try:
         return Profile.model_validate(section)
     except ValidationError as error:
@@ -132,7 +132,7 @@ def read_profile(section: Mapping[str, Any] | None, model_id: str) -> Profile:
 
 
 def estimate_means(values: Floats, documents: Sequence[str]) -> tuple[Floats, Floats]:
-    """The means, and the effective numbers of sentences, of (n, quantities) values; documents are the sampling units.
+    """Estimate the means of (n, quantities) values and their effective numbers of sentences, by document.
 
     Returns:
         Two arrays of shape (quantities,); see `Quantity`.
@@ -147,7 +147,7 @@ def estimate_means(values: Floats, documents: Sequence[str]) -> tuple[Floats, Fl
     n, units = len(values), len(each)
     means = sums.sum(axis=0) / weights.sum()
     residuals = (sums - weights[:, None] * means) / weights.sum()
-    if units == 1:  # one document says little on others
+    if units == 1:  # one document says little about other documents
         return means, np.ones(len(means))
     clustered = (residuals**2).sum(axis=0) * units / (units - 1)
     independent = ((values - means) ** 2).mean(axis=0) / n
@@ -155,17 +155,17 @@ def estimate_means(values: Floats, documents: Sequence[str]) -> tuple[Floats, Fl
     most = means * (1 - means) / n
     varies = (variance > 0) & (most > 0)
     design_effect = np.where(varies, variance / np.where(varies, most, 1), 1)
-    # A rare label is in few documents, from which its own design effect is hardly known: at least the average is used.
+    # A rare label is in few documents, so its own design effect is uncertain: use at least the average.
     binary = varies & np.isin(values, (0, 1)).all(axis=0)
     average = float(design_effect[binary].mean()) if binary.any() else 1.0
     effective = n / np.where(binary | ~varies, np.maximum(design_effect, average), design_effect)
-    if units < n:  # few documents: their variance is not known precisely
+    if units < n:  # the variance is less certain than with n independent sentences
         effective *= (t.ppf(0.975, n - 1) / t.ppf(0.975, units - 1)) ** 2
     return means, effective
 
 
 def document_sums(values: Floats) -> tuple[float, Floats]:
-    """The weight of a document, and the (quantities,) weighted sums of its (n, quantities) values."""
+    """Return the weight of a document, and the (quantities,) weighted sums of its (n, quantities) values."""
     weight = float(min(len(values), DOCUMENT_WEIGHT))
     return weight, weight * values.mean(axis=0)
 
@@ -197,7 +197,7 @@ def _one_hot(values: Any, edges: Sequence[float]) -> Bools:
 
 
 def _unknown_share(text: str, known: frozenset[int]) -> float:
-    """The share of the words of a text that are not known; 0 for a text without words."""
+    """Return the share of unknown words in a text; 0 for a text without words."""
     hashes = [_hash(word) for word in _words(text)]
     return sum(number not in known for number in hashes) / len(hashes) if hashes else 0.0
 
@@ -211,6 +211,6 @@ def _hash(word: str) -> int:
 
 
 def _hashes_of(texts: Iterable[str]) -> Any:
-    """Sorted 32-bit hashes of the most frequent words of texts."""
+    """Return the sorted 32-bit hashes of the most frequent words in texts."""
     counts = Counter(word for text in texts for word in _words(text))
     return np.unique(np.array([_hash(word) for word, _ in counts.most_common(_MOST_WORDS)], dtype=np.uint32))

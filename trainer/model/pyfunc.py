@@ -1,4 +1,4 @@
-"""The artefact as an MLflow pyfunc (models-from-code): MLflow copies this file into each logged model.
+"""Wrap an artefact as an MLflow pyfunc (models-from-code): MLflow copies this file into each logged model.
 
 `mlflow models serve` and Spark return the same probabilities and label sets as `communique predict`, and nothing is
 pickled.
@@ -21,7 +21,7 @@ class CommuniqueModel(PythonModel):  # type: ignore[misc]
         self.model = Model.load(context.artifacts["artefact"])
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """One row per text, with `labels` (list of names) and `probabilities` (name -> number in [0, 1]).
+        """Return one row per text, with `labels` (a list of names) and `probabilities` (name -> number in [0, 1]).
 
         Raises:
             TypeError: a value in `text` is not a string, for example null.
@@ -29,7 +29,7 @@ class CommuniqueModel(PythonModel):  # type: ignore[misc]
         texts = list(model_input["text"])
         for row, text in enumerate(texts):
             if not isinstance(text, str):
-                raise TypeError(f"row {row}: `text` is {text!r}, not text. Remove such rows, or fill in the text.")
+                raise TypeError(f"row {row}: `text` is {text!r}, not a string. Remove such rows, or fill in the text.")
         probabilities = self.model.predict_proba(texts)
         return pd.DataFrame(
             {

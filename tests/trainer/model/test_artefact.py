@@ -276,12 +276,12 @@ def of_format_1(manifest: dict[str, Any]) -> dict[str, Any]:
         (lambda m: m | {"format": 0}, r"format 0 is not supported; .* reads formats 1 to 2"),
         (
             lambda m: m | {"format": "2"},
-            r"manifest\.json: this file is not a valid manifest \(`format` is not a whole number",
+            r"manifest\.json: this file is not a valid manifest \(`format` must be a whole number",
         ),
         (lambda m: m | {"format": None}, r"manifest\.json: this file is not a valid manifest"),
         (
             lambda m: m | {"minor": "0"},
-            r"manifest\.json: this file is not a valid manifest \(`minor` is not a whole number",
+            r"manifest\.json: this file is not a valid manifest \(`minor` must be a whole number",
         ),
         (lambda m: {k: v for k, v in m.items() if k != "format"}, r"not a valid manifest \('format'\)"),
         (lambda m: [m], "not a valid manifest"),
@@ -316,8 +316,8 @@ def test_a_manifest_that_is_no_json_raises_with_its_path(artefact: Path, content
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("absent", r"^absent: no such folder\. .*models:/NAME@champion"),
-        ("empty", r"^empty: no manifest\.json, so this is not a communique artefact"),
+        ("absent", r"^absent: this folder does not exist\. .*models:/NAME@champion"),
+        ("empty", r"^empty: this folder has no manifest\.json, so it is not a communique artefact"),
         ("notes.txt", r"^notes\.txt: this is a file; an artefact is a folder"),
         ("run", r"^run: .*Did you mean its `artefact/` folder\?"),
     ],

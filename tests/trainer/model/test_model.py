@@ -96,5 +96,5 @@ def test_a_model_that_was_never_saved_has_no_id(codebook: Codebook) -> None:
 
 
 def test_loading_what_is_no_artefact_raises() -> None:
-    with pytest.raises(ArtefactError, match="no such folder"):
+    with pytest.raises(ArtefactError, match="this folder does not exist"):
         Model.load("absent")
