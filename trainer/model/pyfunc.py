@@ -29,7 +29,7 @@ class CommuniqueModel(PythonModel):  # type: ignore[misc]
         texts = list(model_input["text"])
         for row, text in enumerate(texts):
             if not isinstance(text, str):
-                raise TypeError(f"row {row}: `text` is {text!r}, not a string. Remove such rows, or fill in the text.")
+                raise TypeError(f"row {row}: `text` is {text!r}, not text. Remove such rows, or fill in the text.")
         probabilities = self.model.predict_proba(texts)
         return pd.DataFrame(
             {
