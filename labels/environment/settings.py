@@ -137,7 +137,7 @@ def store_name(store: str | Path) -> str:
 
 
 def is_other_store(store: str | Path) -> bool:
-    """Whether `store` is not empty and differs from the store in the settings."""
+    """Return whether `store` is not empty and differs from the store in the settings."""
     return bool(store) and store_name(store) != store_name(load_settings().store)
 
 
@@ -149,7 +149,7 @@ def sqlite_file(url: sa.URL) -> Path | None:
 
 
 def shown_url(url: sa.URL) -> str:
-    """The URL without passwords, including passwords in query parameters."""
+    """Return the URL without passwords, including passwords in query parameters."""
     hidden = {key: "hidden" for key in url.query if "password" in key.lower()}
     return url.update_query_dict(hidden).render_as_string()
 

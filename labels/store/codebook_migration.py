@@ -81,7 +81,7 @@ class MigrationPlan:
         return len({moved.annotation.annotator for moved in self.moved})
 
     def count(self, outcome: Outcome) -> int:
-        """The number of annotations with this outcome."""
+        """Return the number of annotations with this outcome."""
         return sum(moved.outcome == outcome for moved in self.moved)
 
 

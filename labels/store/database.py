@@ -120,18 +120,18 @@ def _writes(connection: sa.Connection) -> bool:
 
 
 def now() -> str:
-    """The current time in UTC, ISO 8601 with microseconds."""
+    """Return the current time in UTC, ISO 8601 with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def last_midnight() -> str:
-    """The start of today in the time zone of this machine, in the format of `now`."""
+    """Return the start of today in the time zone of this machine, in the format of `now`."""
     here = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     return here.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def schema_version(connection: sa.Connection) -> str | None:
-    """The revision of a store, or None for an empty database."""
+    """Return the revision of a store, or None for an empty database."""
     table = tables.revisions
     if not sa.inspect(connection).has_table(table.name):
         return None
@@ -308,7 +308,7 @@ class Part:
             return connection.execute(query).all()
 
     def _column(self, query: sa.Select[T]) -> list[T]:
-        """The values of a one-column query, read in a separate transaction."""
+        """Return the values of a one-column query, read in a separate transaction."""
         return [value for (value,) in self._rows(query)]
 
 
@@ -325,7 +325,7 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[s
 
 
 def count_rows(connection: sa.Connection, table: sa.Table, *conditions: sa.ColumnElement[bool]) -> int:
-    """The number of rows in a table that meet all conditions."""
+    """Return the number of rows in a table that meet all conditions."""
     query = sa.select(sa.func.count()).select_from(table).where(*conditions)
     return int(connection.execute(query).scalar_one())
 

@@ -76,7 +76,7 @@ class Documents(Part):
             return added, insert_sentences(connection, without_stored_spans(connection, sentences))
 
     def unknown(self, documents: Iterable[Document]) -> list[Document]:
-        """The documents that are not in the store yet, each once."""
+        """Return the documents that are not in the store yet, each once."""
         by_id = {document.id: document for document in documents}
         table = tables.documents
         with self._database.reading() as connection:

@@ -72,14 +72,14 @@ class Events(Part):
         return [_event_of(row) for row in self._rows(query)]
 
     def count_since(self, annotator: str, moment: str) -> int:
-        """The number of the annotator's decisions since `moment` (ISO 8601 in UTC), undone decisions included."""
+        """Return the number of the annotator's decisions since `moment` (ISO 8601 in UTC), including undone ones."""
         events = tables.events
         decided = (events.c.annotator == annotator, events.c.event != "undo")
         with self._database.reading() as connection:
             return count_rows(connection, events, *decided, events.c.created_at >= moment)
 
     def annotators(self) -> list[str]:
-        """The names of all annotators who made an event, sorted."""
+        """Return the names of all annotators who made an event, sorted."""
         column = tables.events.c.annotator
         return self._column(sa.select(column).distinct().order_by(column))
 
@@ -113,7 +113,7 @@ class Events(Part):
                 connection.execute(sa.insert(table), [row])
 
     def drafted(self, annotator: str, sentence_ids: Iterable[str]) -> set[str]:
-        """Those of the sentences for which the annotator has a draft."""
+        """Return the ids among `sentence_ids` for which the annotator has a draft."""
         table = tables.drafts
         query = sa.select(table.c.sentence_id).where(table.c.annotator == annotator)
         with self._database.reading() as connection:
@@ -127,7 +127,7 @@ class Events(Part):
             insert_new(connection, tables.unblinded, rows)
 
     def draft(self, sentence_id: str, annotator: str) -> Draft:
-        """The annotator's draft for a sentence, or an empty draft if there is none."""
+        """Return the annotator's draft for a sentence, or an empty draft if there is none."""
         table = tables.drafts
         own = (table.c.sentence_id == sentence_id, table.c.annotator == annotator)
         rows = self._rows(sa.select(table.c.labels, table.c.note).where(*own))
@@ -249,7 +249,7 @@ def fold(connection: sa.Connection, sentence_ids: set[str]) -> None:
 
 
 def _labellable(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
-    """The ids of sentences that are in the store and not boilerplate."""
+    """Return the ids of sentences that are in the store and not boilerplate."""
     table = tables.sentences
     query = sa.select(table.c.id).where(table.c.id.in_(ids), table.c.boilerplate == "")
     return set(connection.execute(query).scalars())
@@ -270,7 +270,7 @@ def _event_query(*columns: sa.Column[Any]) -> sa.Select[Any]:
 
 
 def _events_on(connection: sa.Connection, sentence_ids: Iterable[str], query: sa.Select[Any]) -> list[Annotation]:
-    """The events found by `query` on the given sentences, in the order in which they were appended."""
+    """Return the events found by `query` on the given sentences, in the order in which they were appended."""
     found = rows_among(connection, query, tables.events.c.sentence_id, sentence_ids)
     return [_event_of(row) for row in sorted(found, key=lambda row: int(row.seq))]
 

@@ -89,7 +89,7 @@ def _joined(lines: str, words: Mapping[str, str]) -> re.Pattern[str]:
 
 
 def _is_bar(line: str) -> bool:
-    """Whether a line has three or more short parts and no sentence punctuation, such as `Home | World | Sport`."""
+    """Return whether a line, such as `A | B | C`, has three or more short parts and no sentence punctuation."""
     if _SENTENCE_MARK.search(line):
         return False
     parts = [part.strip() for part in _BAR.split(line)]

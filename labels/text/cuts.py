@@ -179,7 +179,7 @@ def _follower(after: str) -> tuple[str, str]:
 
 
 def _is_title(token: str) -> bool:
-    """Whether a token is a title or a rank, as in "MS. LIND" or "Lt.-Gen. Lind"."""
+    """Return whether a token is a title or a rank, as in "MS. LIND" or "Lt.-Gen. Lind"."""
     titles, last = _words().before_name, token.rpartition("-")[2]
     return token in titles or last in titles or (last.isupper() and len(last) > 1 and last.capitalize() in titles)
 
@@ -198,7 +198,7 @@ def _around(text: str, end: int) -> tuple[str, str]:
 
 
 def _names_a_zone(after: str) -> bool:
-    """Whether a time zone such as "Moscow time" follows."""
+    """Return whether a time zone such as "Moscow time" follows."""
     match = _NEXT_TWO.match(after)
     return match is not None and match.group(2).lower() == "time"
 

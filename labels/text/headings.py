@@ -89,7 +89,7 @@ def _past(verb: str) -> str:
 
 
 def is_title(line: str) -> bool:
-    """Whether a line is a title: short, without a full stop or another mark at the end, and without a finite verb.
+    """Return whether a line is a title: short, without a full stop or other final mark, and without a finite verb.
 
     Quotations, numbered items and lines that begin with a small letter are never titles.
     """
@@ -103,7 +103,7 @@ def is_title(line: str) -> bool:
 
 
 def is_heading(line: str) -> bool:
-    """Whether a line looks like a headline: short, not numbered, and without a full stop or another mark at the end."""
+    """Return whether a line looks like a headline: short, not numbered, and without a full stop or other final mark."""
     return len(line) <= _HEADING_MAX and _UNFINISHED.search(line) is None and not _NUMBERED.match(line)
 
 
@@ -130,7 +130,7 @@ def is_speaker_caption(line: str) -> bool:
 
 
 def has_finite_verb(line: str) -> bool:
-    """Whether a line of English may contain a finite verb; True if uncertain."""
+    """Return whether a line of English may contain a finite verb; True if uncertain."""
     words = _WORD.findall(line.replace("’", "'"))
     return any(_may_be_verb(words, index) for index in range(len(words)))
 
@@ -151,7 +151,7 @@ def _may_be_verb(words: list[str], index: int) -> bool:
 
 
 def _is_command(words: list[str], index: int) -> bool:
-    """Whether the first word of a clause is a command, as in "Stop the war"."""
+    """Return whether the first word of a clause is a command, as in "Stop the war"."""
     word, following = words[index].lower(), _word_at(words, index + 1)
     if word not in _lexicon().base or not following[:1].isalnum():
         return False
@@ -171,17 +171,17 @@ def _is_verb_after_noun(words: list[str], index: int) -> bool:
 
 
 def _ends_in_s(word: str) -> bool:
-    """Whether a word may be a verb in the third person: any word that ends in -s, because no list has all verbs."""
+    """Return whether a word may be a verb in the third person: it ends in -s, because no list has all verbs."""
     return word.endswith("s") and not word.endswith(("ss", "us", "is", "'s", "s'")) and word not in _lexicon().compounds
 
 
 def is_finite(word: str) -> bool:
-    """Whether a word after a noun is a finite verb, not a noun or an adjective."""
+    """Return whether a word after a noun is a finite verb, not a noun or an adjective."""
     return word.lower() in _lexicon().finite or _is_clear_verb(word.lower())
 
 
 def _is_clear_verb(word: str) -> bool:
-    """Whether a word after a noun is a past form in -ed, or a third person that is not also a plural noun."""
+    """Return whether a word after a noun is a past form in -ed, or a third person that is not also a plural noun."""
     lexicon = _lexicon()
     past = word.endswith("ed") and len(word) > 4 and "-" not in word and word not in lexicon.adjectives
     return past or (word in lexicon.third and word not in lexicon.plurals)
@@ -192,7 +192,7 @@ def _word_at(words: list[str], index: int) -> str:
 
 
 def _follows_noun(words: list[str], index: int) -> bool:
-    """Whether the previous word may be the subject of a verb: no article, preposition, adjective or genitive."""
+    """Return whether the previous word may be the subject of a verb: no article, preposition, adjective or genitive."""
     before = _word_at(words, index - 1)
     lexicon = _lexicon()
     if before.lower().endswith("ly") and index > 1:  # an adverb: "Oslo firmly rejects"
@@ -202,12 +202,12 @@ def _follows_noun(words: list[str], index: int) -> bool:
 
 
 def _follows_modifier(words: list[str], index: int) -> bool:
-    """Whether the previous word makes a compound noun, as in "peace talks"."""
+    """Return whether the previous word makes a compound noun, as in "peace talks"."""
     return _word_at(words, index - 1).lower() in _lexicon().modifiers
 
 
 def _follows_plural(words: list[str], index: int) -> bool:
-    """Whether the previous words contain a plural or two nouns, which may be the subject."""
+    """Return whether the previous words contain a plural or two nouns, which may be the subject."""
     before = [word.lower() for word in words[:index]]
     plural = any(word.endswith("s") and not word.endswith(("ss", "us", "is", "'s")) for word in before)
     joined = any(word in ("and", ",", "&") for word in before[:-1])
@@ -215,7 +215,7 @@ def _follows_plural(words: list[str], index: int) -> bool:
 
 
 def _is_verb_of_object(words: list[str], index: int) -> bool:
-    """Whether a word that is also a noun has an object or the preposition of a verb, as in "calls for"."""
+    """Return whether a word that is also a noun has an object or the preposition of a verb, as in "calls for"."""
     word, following = words[index].lower(), _word_at(words, index + 1)
     if following.lower() in _lexicon().objects or following[:1].isdigit():
         return True
@@ -227,6 +227,6 @@ def _is_verb_of_object(words: list[str], index: int) -> bool:
 
 
 def _is_future(words: list[str], index: int) -> bool:
-    """Whether "to" at `index` announces a future act ("Oslo to send trucks"), not a purpose ("Steps to end a war")."""
+    """Return whether "to" at `index` announces an act ("Oslo to send trucks"), not a purpose ("Steps to end war")."""
     before = _word_at(words, index - 1).lower()
     return before[:1].isalnum() and before not in _lexicon().before_infinitive and before not in _lexicon().before_noun

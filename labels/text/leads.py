@@ -52,5 +52,5 @@ def lead_length(text: str) -> int:
 
 
 def is_page_date(text: str) -> bool:
-    """Whether a text consists of a label and a date, such as "Published: June 8, 2024, 12:30"."""
+    """Return whether a text consists of a label and a date, such as "Published: June 8, 2024, 12:30"."""
     return _PAGE_LINE.fullmatch(text) is not None

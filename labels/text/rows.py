@@ -31,7 +31,7 @@ _PARQUET_BATCH, _PARQUET_BUFFER = 1024, 1 << 20
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a string can be encoded as UTF-8; False if it contains an unpaired surrogate, such as half an emoji."""
+    """Return whether UTF-8 can encode a string; False if it has an unpaired surrogate, such as half an emoji."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -266,7 +266,7 @@ def class_names(value: int | list[int] | None, feature: Any) -> str | list[str |
 
 
 def class_name(value: int | None, feature: Any) -> str | None:
-    """The class name for a number of a Hugging Face ClassLabel; None for None or -1 (unlabelled)."""
+    """Return the class name for a number of a Hugging Face ClassLabel; None for None or -1 (unlabelled)."""
     return None if value is None or value < 0 else str(feature.int2str(value))
 
 
@@ -322,7 +322,7 @@ class EqualTexts:
         self._numbers: dict[int, int] = {}
 
     def number(self, text: str, *annotators: str, record: str = "") -> int:
-        """The number of a text among the equal texts so far, from 1.
+        """Return the number of a text among the equal texts so far, from 1.
 
         Args:
             annotators: the annotators who labelled this text. Their texts are counted separately, so that two

@@ -217,7 +217,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_soft_break(current: str, after: str, width: int, *, is_first: bool) -> bool:
-    """Whether the line `after` continues the line `current`: the line is long, or the paragraph reads as prose.
+    """Return whether the line `after` continues the line `current`: the line is long, or the paragraph reads as prose.
 
     Args:
         width: see `_prose_width`.
@@ -261,7 +261,7 @@ def _prose_width(lines: list[str]) -> int:
 
 
 def _is_full(line: str, after: str, width: int) -> bool:
-    """Whether the first word of the next line would not have fitted on this line."""
+    """Return whether the first word of the next line would not have fitted on this line."""
     return len(line) + 1 + len(after.split(maxsplit=1)[0]) > width
 
 

@@ -23,12 +23,12 @@ _MARKS = re.compile(r"[-\u2010-\u2015\u2212.\u2026?]+")
 
 
 def is_blank(value: Any) -> bool:
-    """Whether a cell is text without a visible character."""
+    """Return whether a cell is text without a visible character."""
     return isinstance(value, str) and not clean(value)
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a cell is blank, null, NaN, or text that stands for a missing value, such as `nan`, `N/A` or `NULL`."""
+    """Return whether a cell is blank, null, NaN, or text that stands for a missing value, such as `nan` or `N/A`."""
     if isinstance(value, str):
         return not (text := clean(value)) or text.lower() in _WORDS
     is_nan = isinstance(value, float | Decimal) and math.isnan(value)
@@ -36,7 +36,7 @@ def is_missing(value: Any) -> bool:
 
 
 def is_no_value(value: Any) -> bool:
-    """Whether a cell is missing, or contains only marks in place of a value: `-`, `—`, `...`, `?`."""
+    """Return whether a cell is missing, or contains only marks in place of a value: `-`, `—`, `...`, `?`."""
     return is_missing(value) or (isinstance(value, str) and _MARKS.fullmatch(clean(value)) is not None)
 
 

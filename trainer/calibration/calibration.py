@@ -145,7 +145,7 @@ def fit_exclusive(
     instead = _NOT_ISOTONIC if method == "isotonic" else ""
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        """The loss and its gradient; a numerical gradient would need one evaluation per class."""
+        """Return the loss and its gradient; a numerical gradient would need one evaluation per class."""
         scale, biases = np.exp(parameters[0]), np.where(free, parameters[1:], 0)
         scaled = logits * scale + biases
         log_shares = scaled - logsumexp(scaled, axis=1, keepdims=True)

@@ -168,7 +168,7 @@ class Exportable(Protocol):
     """
 
     def is_exported(self) -> bool:
-        """Whether the classifier already runs on onnxruntime."""
+        """Return whether the classifier already runs on onnxruntime."""
 
     def why_not_exported(self, *, int8: bool) -> str:
         """Return why this classifier cannot be exported in this precision, and an alternative; empty if it can."""

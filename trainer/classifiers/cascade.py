@@ -232,7 +232,7 @@ class CascadeClassifier(Classifier):
         return refuse_unexplained(member.classifier, member.kind).explain(text, columns, pause)
 
     def _exportable(self) -> Exportable | None:
-        """The expensive classifier, if it is of a kind that can be exported."""
+        """Return the expensive classifier, if it is of a kind that can be exported."""
         classifier = base.fitted(self.fitted_).expensive.classifier
         return classifier if isinstance(classifier, Exportable) else None
 
@@ -241,7 +241,7 @@ class CascadeClassifier(Classifier):
         self._write(folder, exported=False)
 
     def is_exported(self) -> bool:
-        """Whether the expensive classifier already runs on onnxruntime."""
+        """Return whether the expensive classifier already runs on onnxruntime."""
         exportable = self._exportable()
         return exportable is not None and exportable.is_exported()
 

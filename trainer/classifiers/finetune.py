@@ -178,7 +178,7 @@ class FinetuneClassifier(TransformerClassifier):
         return math.ceil(max(self._section.epochs, self._section.min_steps / steps))
 
     def _table(self, examples: Sequence[Example]) -> Any:
-        """A tokenised `datasets.Dataset` with the columns input_ids, attention_mask and labels."""
+        """Return a tokenised `datasets.Dataset` with the columns input_ids, attention_mask and labels."""
         from datasets import Dataset
 
         gold = label_matrix(examples, self.labels)

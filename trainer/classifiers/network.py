@@ -26,7 +26,7 @@ _NATIVE = ("amx_bf16", "avx512_bf16")
 
 
 def trains_in_bfloat16(precision: Precision) -> bool:
-    """Whether to compute products in bfloat16, which is about twice as fast; weights and sums stay in float32.
+    """Return whether to compute products in bfloat16, which is about twice as fast; weights and sums stay in float32.
 
     Args:
         precision: "auto" uses bfloat16 if the GPU or processor has hardware support; "float32" never uses bfloat16.

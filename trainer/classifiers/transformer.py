@@ -65,7 +65,7 @@ class TransformerClassifier(ExplainedByGradients, LinearClassifier):
         return self._probabilities(self._engine().layer.logits(vectors))
 
     def _engine(self) -> OnnxNetwork | Network:
-        """The object that runs the network: `onnx_` if the model is exported, else `network_`."""
+        """Return the object that runs the network: `onnx_` if the model is exported, else `network_`."""
         # Both have the same `encode`, `layer` and `size`.
         return self.onnx_ or fitted(self.network_)
 
@@ -121,7 +121,7 @@ class TransformerClassifier(ExplainedByGradients, LinearClassifier):
         )
 
     def is_exported(self) -> bool:
-        """Whether the classifier already runs on onnxruntime."""
+        """Return whether the classifier already runs on onnxruntime."""
         return self.onnx_ is not None
 
     def why_not_exported(self, *, int8: bool) -> str:

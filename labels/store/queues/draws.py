@@ -248,14 +248,14 @@ class Draws(Part):
 
 
 def _taken(connection: sa.Connection, ids: Iterable[str]) -> bool:
-    """Whether one of the sentences is reserved or decided on."""
+    """Return whether one of the sentences is reserved or decided on."""
     ids = list(ids)
     held, decided = tables.reservations.c.sentence_id, tables.decisions.c.sentence_id
     return any(_any_among(connection, sa.select(column), column, ids) for column in (held, decided))
 
 
 def _held_by_others(connection: sa.Connection, draw: Draw) -> bool:
-    """Whether a sentence of the draw is reserved for another annotator."""
+    """Return whether a sentence of the draw is reserved for another annotator."""
     held = tables.reservations
     query = sa.select(held.c.sentence_id).where(held.c.annotator != draw.annotator)
     if draw.strategy == "relabel":
@@ -264,7 +264,7 @@ def _held_by_others(connection: sa.Connection, draw: Draw) -> bool:
 
 
 def _fully_coded(connection: sa.Connection, ids: Iterable[str], coders: int) -> bool:
-    """Whether `coders` annotators have received one of the sentences in overlap draws."""
+    """Return whether `coders` annotators have received one of the sentences in overlap draws."""
     draws, items = tables.draws, tables.draw_items
     query = (
         sa.select(items.c.sentence_id)

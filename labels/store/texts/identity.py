@@ -146,7 +146,7 @@ def _moved(sentence: Sentence, stored: str, document: Document | None, texts: Ma
 
 
 def sentences_among(connection: sa.Connection, ids: Iterable[str]) -> list[Sentence]:
-    """The stored sentences with these ids, in any order."""
+    """Return the stored sentences with these ids, in any order."""
     table = tables.sentences
     query = sa.select(*(table.c[one.name] for one in fields(Sentence)))
     return [Sentence(*row) for row in rows_among(connection, query, table.c.id, ids)]

@@ -55,7 +55,7 @@ class UnreadableFileError(Exception):
 
 
 def is_office(head: bytes) -> bool:
-    """Whether a file that begins with `head` is a PDF file or a ZIP archive, such as a .docx file."""
+    """Return whether a file that begins with `head` is a PDF file or a ZIP archive, such as a .docx file."""
     return _is_pdf(head) or head.startswith(b"PK\x03\x04")
 
 

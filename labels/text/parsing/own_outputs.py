@@ -64,7 +64,7 @@ def own_table(path: Path) -> str:
 
 
 def _has_keys(path: Path, keys: frozenset[str]) -> bool:
-    """Whether a file exists and, if `keys` are given, is a JSON object with these keys or a list of such objects."""
+    """Return whether a file exists and, with `keys`, is a JSON object with these keys or a list of such objects."""
     if not path.is_file() or not keys:
         return path.is_file()
     try:

@@ -207,7 +207,7 @@ def _edge(rights: list[float]) -> float:
 def _begins(
     line: Line, paragraph: Sequence[Line], edges: dict[Line, float], leading: float, *, on_same_page: bool
 ) -> bool:
-    """Whether `line` begins a paragraph after the lines of `paragraph`."""
+    """Return whether `line` begins a paragraph after the lines of `paragraph`."""
     last = paragraph[-1]
     if not _same_look(last, line) or _ITEM.match(line.text):
         return True

@@ -91,7 +91,7 @@ def describe_zip(names: Collection[str]) -> str:
 
 
 def is_rtf(content: bytes) -> bool:
-    """Whether the content is an RTF document."""
+    """Return whether the content is an RTF document."""
     return content[:_HEAD].removeprefix(BOM_UTF8).lstrip().startswith(b"{\\rtf")
 
 
@@ -142,7 +142,7 @@ def _is_table(lines: list[str], separator: str) -> bool:
 
 
 def is_page(content: str) -> bool:
-    """Whether the content is an HTML page with a head or a body."""
+    """Return whether the content is an HTML page with a head or a body."""
     return _PAGE.match(content[:_HEAD]) is not None
 
 
