@@ -150,7 +150,7 @@ class Certificate:
 def upper_bound(failures: int, cases: int, confidence: float) -> float:
     """Return the exact one-sided upper bound, in [0, 1], of a share with `failures` in `cases`; 1 if `cases` is 0.
 
-    If the true share were higher, at most this number of failures would have a probability below 1 - confidence.
+    With a higher true share, the probability of at most `failures` failures would be below 1 - confidence.
 
     Source: Clopper and Pearson (1934), "The Use of Confidence or Fiducial Limits Illustrated in the Case of the
     Binomial".

@@ -117,8 +117,8 @@ class Draws(Part):
             coders: number of annotators who receive each sentence of an overlap draw.
 
         Returns:
-            False, with nothing written, if in the meantime a sentence was reserved or decided on, one of the
-            `second_readings` went to its last annotator, or another annotator received a sentence of a draw in `ALONE`.
+            False, with nothing written, if in the meantime a sentence was reserved or decided on, enough annotators
+            received one of the `second_readings`, or another annotator received a sentence of a draw in `ALONE`.
         """
         fresh = [
             item.sentence_id
