@@ -167,7 +167,7 @@ class Step:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise InputError(
-                f"'{self.kind}' is not a step that this version of communique knows ({', '.join(KINDS)}). "
+                f"this version of communique does not know the step '{self.kind}' (known: {', '.join(KINDS)}). "
                 "Upgrade communique."
             )
         kind, sides = KINDS[self.kind], (self.old, self.new)

@@ -67,7 +67,7 @@ class Label(_Strict):
         if not NAME.fullmatch(name):
             raise ValueError(f"'{name}' must start with a letter or digit and use only letters, digits, _ . and -")
         if name.lower() == "none":
-            raise ValueError("'none' cannot be a label: no label at all is the empty set (see `allow_none`)")
+            raise ValueError("'none' cannot be a label: a sentence without labels has the empty set (see `allow_none`)")
         return name
 
     @field_validator("key")

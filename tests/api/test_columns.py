@@ -174,7 +174,7 @@ def test_labels_may_be_written_as_their_titles() -> None:
         ([[1, 0], [1]], r"y\[1\] is \[1\], but a table of labels has"),
         (["aid", "aid"], "y has only one class: every row is 'aid'"),
         ([[], []], "y has no labels: every row is empty"),
-        (["none", "aid"], "'none' cannot be a label: no label at all is the empty set"),
+        (["none", "aid"], "'none' cannot be a label: a sentence without labels has the empty set"),
     ],
 )
 def test_what_is_not_labels_is_refused(y: Any, message: str) -> None:

@@ -222,7 +222,7 @@ def open_encoder(folder: Path, *, keep_layers: int = 0) -> tuple[Any, Any]:
         )
     if keep_layers > layers:
         raise ExperimentError(
-            f"model.keep_layers = {keep_layers}: the encoder has only {layers} layers. Set a value up to {layers}."
+            f"model.keep_layers = {keep_layers}: the encoder has only {layers} layers. Set it to at most {layers}."
         )
     return encoder, tokenizer
 

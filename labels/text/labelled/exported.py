@@ -167,7 +167,7 @@ def _standing_notes(path: Path, annotations: Sequence[Annotation], stands: Stand
         yield f"{path}: {left_out} left out, because the only decision was undone"
     if stands.adjudications:
         adjudicated = counted(len(stands.adjudications), "sentence has", "sentences have")
-        yield f"{path}: {adjudicated} the labels of an adjudication"
+        yield f"{path}: {adjudicated} labels from an adjudication"
 
 
 def _annotation(position: int, row: Row, kind: EventKind) -> Annotation:

@@ -159,7 +159,7 @@ def test_an_adjudication_decides(store: Store, name: str, format: str) -> None:
     fill(store, adjudicated)
     found = read(exported(store, name, format))
     assert labels_of(found.examples[0]) == dict.fromkeys(TEXTS[:4], ("truce",))
-    assert f"{name}: 3 sentences have the labels of an adjudication" in found.notes
+    assert f"{name}: 3 sentences have labels from an adjudication" in found.notes
 
 
 def test_an_export_with_several_versions_of_its_codebook_is_refused(store: Store) -> None:
