@@ -132,7 +132,7 @@ def test_a_step_survives_json(step: Step) -> None:
 
 
 def test_a_step_of_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(InputError, match=r"'swap' is not a step.*Upgrade"):
+    with pytest.raises(InputError, match=r"does not know the step 'swap'.*Upgrade"):
         step_from_json({"kind": "swap", "old": ["a"], "new": ["b"]})
 
 

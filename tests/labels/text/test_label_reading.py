@@ -294,7 +294,7 @@ def test_rows_of_0_and_1_are_refused_as_label_numbers(write_jsonl: WriteJsonl) -
 
 
 def test_rows_of_one_0_and_one_1_are_refused() -> None:
-    assert refusal([0, 1], [1, 0], [0, 1]).startswith("a.csv:1: all lists contain one 0 and one 1")
+    assert refusal([0, 1], [1, 0], [0, 1]).startswith("a.csv:1: each list contains one 0 and one 1")
     assert sets([0, 1], [1], [0, 1])[0] == ("0", "1")
 
 
