@@ -144,7 +144,7 @@ class Unseen(Part):
     def likely(
         self, model_id: str, position: int, count: int, *, without: Collection[str] = ()
     ) -> list[tuple[str, float]]:
-        """Return the `count` free sentences most likely to have a label as pairs of id and probability, likeliest first.
+        """Return the `count` free sentences likeliest to have a label as pairs of id and probability, likeliest first.
 
         Args:
             position: the position of the label among the model's labels.
