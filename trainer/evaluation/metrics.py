@@ -1,4 +1,4 @@
-"""Metrics computed from arrays, with percentile bootstrap intervals over groups. This module does not use models.
+"""Metrics computed from arrays. This module does not use models; `estimates` computes all of them, with intervals.
 
 Unless stated otherwise, `gold` and `predicted` are boolean arrays of shape (n, labels).
 """
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.agreement.coefficients import percentile_interval
-from labels.errors import counted
 from trainer.calibration.calibration import Bools, Floats
+from trainer.evaluation.intervals import Interval
 
 CALIBRATION_BINS = 15
 
@@ -86,6 +86,56 @@ def exact_match(gold: Bools, predicted: Bools) -> NDArray[np.bool_]:
     return np.asarray((gold == predicted).all(axis=1))
 
 
+def jaccard(gold: Bools, predicted: Bools) -> Floats:
+    """Return the Jaccard index of the label sets of each row, of shape (n,); two empty sets are equal: 1."""
+    shared, joined = (gold & predicted).sum(axis=1), (gold | predicted).sum(axis=1)
+    return np.asarray(np.divide(shared, joined, out=np.ones(len(gold)), where=joined > 0))
+
+
+def mcc(counts: Counts, n: float | Floats) -> Floats:
+    """Matthews correlation coefficient, in [-1, 1], of each label; nan if a label or its prediction never varies.
+
+    Args:
+        n: number of rows, which broadcasts with the counts.
+
+    Source: Matthews (1975).
+    """
+    tn = n - counts.tp - counts.fp - counts.fn
+    predicted, present = counts.tp + counts.fp, counts.tp + counts.fn
+    spread = predicted * present * (tn + counts.fp) * (tn + counts.fn)
+    return _ratio(counts.tp * tn - counts.fp * counts.fn, np.sqrt(np.maximum(spread, 0)))
+
+
+def confusion(gold: Bools, predicted: Bools) -> NDArray[np.int_]:
+    """Count pairs of a gold label and a predicted label, with "none" as last row and column: (labels + 1, labels + 1).
+
+    A label in both sets of a row counts on the diagonal. Each label that is only in gold is paired with each label that
+    is only predicted, or with "none" if there is no such label, and the other way round; ("none", "none") counts rows
+    with two empty sets. For an exclusive codebook this is the usual confusion matrix.
+    """
+    only_gold, only_predicted = gold & ~predicted, predicted & ~gold
+    empty = np.array([~only_gold.any(axis=1), ~only_predicted.any(axis=1)])
+    rows = np.column_stack([only_gold, empty[0] & only_predicted.any(axis=1)]).astype(int)
+    columns = np.column_stack([only_predicted, empty[1] & only_gold.any(axis=1)]).astype(int)
+    matrix = rows.T @ columns
+    matrix += np.diag(np.append((gold & predicted).sum(axis=0), (~gold & ~predicted).all(axis=1).sum()))
+    return np.asarray(matrix)
+
+
+def precision_at(probabilities: Floats, gold: Bools, share: float) -> float:
+    """Precision of one label among the rows with the highest probabilities, a `share` of all rows and at least one.
+
+    Rows with the same probability as the last of these count in proportion, so that the order of rows does not matter.
+    Returns nan for no rows.
+    """
+    if not len(gold):
+        return float("nan")
+    wanted = max(round(share * len(gold)), 1)
+    cut = np.partition(probabilities, -wanted)[-wanted]
+    above, tied = probabilities > cut, probabilities == cut
+    return float((gold[above].sum() + gold[tied].mean() * (wanted - above.sum())) / wanted)
+
+
 def reliability_bins(probabilities: Floats, gold: Bools, bins: int = CALIBRATION_BINS) -> tuple[Floats, Floats, Floats]:
     """Divide the rows of one label into bins of equal mass, in order of probability.
 
@@ -134,14 +184,7 @@ def log_loss(probabilities: Floats, gold: Bools) -> float:
     return float(-np.where(gold, np.log(clipped), np.log1p(-clipped)).mean())
 
 
-def average_precision(probabilities: Floats, gold: Bools) -> float:
-    """Area under the precision-recall curve of one label, from arrays of shape (n,); nan if the label never occurs."""
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(gold, probabilities)) if gold.any() else float("nan")
-
-
-def group_sums(values: Bools, groups: Sequence[int] | NDArray[np.int_]) -> Floats:
+def group_sums(values: Bools | Floats, groups: Sequence[int] | NDArray[np.int_]) -> Floats:
     """Sum the rows of each group: an array of shape (n, columns) becomes (groups, columns).
 
     Args:
@@ -165,75 +208,6 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
     return result
 
 
-@dataclass(frozen=True)
-class Interval:
-    """The bounds of a figure (None if there is no interval, for the given `reason`).
-
-    `undefined_draws` is the number of bootstrap draws in which the figure was undefined.
-    """
-
-    low: float | None
-    high: float | None
-    undefined_draws: int
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """Bootstrap intervals of the main figures; `per_label` has the F1 intervals in label order."""
-
-    macro_f1: Interval
-    micro_f1: Interval
-    exact_match: Interval
-    per_label: tuple[Interval, ...]
-
-
-def bootstrap_intervals(
-    gold: Bools,
-    predicted: Bools,
-    groups: Sequence[int],
-    *,
-    draws: int,
-    confidence: float,
-    min_groups: int,
-    seed: int,
-) -> Intervals:
-    """Compute percentile bootstrap intervals by drawing whole groups with replacement.
-
-    Args:
-        groups: the group number of each example, of shape (n,).
-        draws: number of resamples.
-        confidence: confidence level in (0, 1), e.g. 0.95.
-        min_groups: a label that occurs or is predicted in fewer than half of this number of groups gets no F1 interval,
-            because resampling so few groups would make the F1 look far more certain than it is.
-
-    If a label neither occurs nor is predicted in a draw, the draw's macro-F1 uses the measured F1 of this label.
-
-    Source: Efron and Tibshirani (1993), percentile method, clusters as in Field and Welsh (2007).
-    """
-    weights = _draw_weights(groups, draws, np.random.default_rng(seed))
-    # Counts are additive: a resample is a weighted sum of the counts of the groups, and no row needs to be copied.
-    by_group = group_counts(gold, predicted, groups)
-    counts = by_group.changed(lambda each: weights @ each)
-    right = group_sums(exact_match(gold, predicted)[:, None], groups)
-    sizes = group_sums(np.ones((len(gold), 1), dtype=bool), groups)
-    accuracy = ((weights @ right) / (weights @ sizes))[:, 0]
-    f1, least = counts.f1, math.ceil(min_groups / 2)
-    return Intervals(
-        macro_f1=_interval(_macro_f1(f1, count(gold, predicted).f1), confidence),
-        micro_f1=_interval(counts.micro_f1, confidence),
-        exact_match=_interval(accuracy, confidence),
-        per_label=tuple(
-            _interval(f1[:, column], confidence)
-            if n >= least
-            else Interval(
-                None, None, int(np.isnan(f1[:, column]).sum()), f"{counted(n, 'test group')}, fewer than {least}"
-            )
-            for column, n in enumerate(_groups_with(by_group))
-        ),
-    )
-
-
 def paired_difference(
     gold: Bools, ours: Bools, theirs: Bools, groups: Sequence[int], *, draws: int, confidence: float, seed: int
 ) -> Interval:
@@ -254,11 +228,6 @@ def paired_difference(
 def _drawn_macro_f1(gold: Bools, predicted: Bools, groups: Sequence[int], weights: Floats) -> Floats:
     counts = group_counts(gold, predicted, groups).changed(lambda each: weights @ each)
     return _macro_f1(counts.f1, count(gold, predicted).f1)
-
-
-def _groups_with(counts: Counts) -> list[int]:
-    """Return the number of groups in which each label occurs or is predicted."""
-    return [int(n) for n in ((counts.tp + counts.fp + counts.fn) > 0).sum(axis=0)]
 
 
 def _macro_f1(f1: Floats, measured: Floats) -> Floats:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labels.errors import counted
-from trainer.evaluation.metrics import CALIBRATION_BINS, Interval, reliability_bins
+from trainer.calibration.calibration import Floats
+from trainer.evaluation.intervals import Interval
+from trainer.evaluation.metrics import CALIBRATION_BINS, confusion, reliability_bins
 from trainer.evaluation.report import Outcome, Report
 
 if TYPE_CHECKING:
@@ -24,14 +26,14 @@ _MANY_LABELS = 12
 _COLUMNS = {
     **dict.fromkeys(("precision", "recall", "f1", "low", "high"), float),
     "support": int,
-    **dict.fromkeys(("predicted", "threshold", "average_precision"), float),
+    **dict.fromkeys(("predicted", "threshold", "average_precision", "roc_auc", "mcc"), float),
     **dict.fromkeys(("expected_calibration_error", "brier_score", "log_loss"), float),
 }
 """Columns of the table and their types."""
 
 
 def report_frame(report: Report) -> pd.DataFrame:
-    """Return a table with one row per label, then `micro avg` and `macro avg`.
+    """Return a table with one row per label, then `micro avg`, `macro avg` and `weighted avg`.
 
     `low` and `high` are the bounds of the F1 interval. NaN means undefined.
     """
@@ -48,10 +50,14 @@ def report_frame(report: Report) -> pd.DataFrame:
     }
     support = sum(own.support for own in report.per_label.values())
     for name, f1, interval in (
-        ("micro avg", report.micro_f1, drawn.micro_f1 if drawn else None),
-        ("macro avg", report.macro_f1, drawn.macro_f1 if drawn else None),
+        ("micro", report.micro_f1, drawn.micro_f1 if drawn else None),
+        ("macro", report.macro_f1, drawn.macro_f1 if drawn else None),
+        ("weighted", None, None),
     ):
-        rows[name] = {"f1": f1, "support": support, **_ends(interval)}
+        if own := report.averages.get(name):  # reports of older versions have F1 only
+            rows[f"{name} avg"] = {**own.model_dump(), "support": support, **_ends(own.intervals.get("f1"))}
+        elif name != "weighted":
+            rows[f"{name} avg"] = {"f1": f1, "support": support, **_ends(interval)}
     return pd.DataFrame(list(rows.values()), index=list(rows), columns=list(_COLUMNS)).astype(_COLUMNS)
 
 
@@ -121,6 +127,8 @@ _MOST_BARS = 100
 """Maximum number of bars. If there are more labels, only the most frequent are shown, to keep the plot readable."""
 _MOST_CLASSES = 40
 """Maximum number of classes in a confusion matrix with readable numbers."""
+_FEW_ROWS = 30
+"""A bin of a reliability plot with fewer rows is drawn hollow: its observed share is uncertain."""
 _BEYOND = 1.25
 """The law of a learning curve is drawn at least up to this multiple of the number of labelled sentences."""
 BLUE, GREY, INK = "#2b5c8a", "#b8c4d0", "#222222"
@@ -129,7 +137,7 @@ BLUE, GREY, INK = "#2b5c8a", "#b8c4d0", "#222222"
 def draw_plots(outcome: Outcome, report: Report, folder: Path) -> list[Path]:
     """Write the plots as PNG files into `folder`; returns their paths.
 
-    Exclusive codebooks also get a confusion matrix, unless they have too many classes.
+    There is no confusion matrix if there are too many labels.
     """
     # The height grows with the number of labels, so that label names do not overlap.
     tall = max(4.5, 0.35 * min(len(outcome.labels), _MOST_BARS) + 1.5)
@@ -138,9 +146,9 @@ def draw_plots(outcome: Outcome, report: Report, folder: Path) -> list[Path]:
         _save(folder / "precision_recall.png", lambda axes: _draw_precision_recall(axes, outcome)),
         _save(folder / "reliability.png", lambda axes: _draw_reliability(axes, outcome)),
     ]
-    if outcome.exclusive and len(outcome.labels) <= _MOST_CLASSES:
-        wide, confusion = max(6.5, tall), folder / "confusion.png"
-        drawn.append(_save(confusion, lambda axes: _draw_confusion(axes, outcome), width=wide, height=tall))
+    if len(outcome.labels) <= _MOST_CLASSES:
+        wide, path = max(6.5, tall), folder / "confusion.png"
+        drawn.append(_save(path, lambda axes: _draw_confusion(axes, outcome), width=wide, height=tall))
     return drawn
 
 
@@ -206,9 +214,8 @@ def draw_f1(axes: Any, report: Report) -> None:
         axes.text(0.012, position, "undefined" if value is None else f"{value:.2f}", va="center", color=INK)
     axes.set_yticks(positions, [f"{label}  (n={n})" for label, n in zip(labels, support, strict=True)])
     axes.set_xlim(0, 1)
-    axes.set_xlabel(
-        "F1 on test (line: bootstrap interval)" if report.intervals else "F1 on test, too few groups for intervals"
-    )
+    line = f"line: {report.intervals.confidence:.0%} interval" if report.intervals else "too few groups for intervals"
+    axes.set_xlabel(f"F1 on test ({line})")
     macro = "undefined" if report.macro_f1 is None else f"{report.macro_f1:.3f}"
     left_out = f"; the {len(labels)} most frequent labels" if len(labels) < len(report.labels) else ""
     axes.set_title(f"macro-F1 {macro}, n = {report.n_test}{left_out}", loc="left")
@@ -244,24 +251,40 @@ def _draw_reliability(axes: Any, outcome: Outcome) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)  # perfect calibration
     order = np.argsort(-outcome.gold.sum(axis=0))
     for i in order[:_MANY]:
-        predicted, observed, _ = reliability_bins(outcome.probabilities[:, i], outcome.gold[:, i])
-        axes.plot(predicted, observed, "o-", markersize=4, linewidth=1.2, label=outcome.labels[i])
+        _draw_bins(axes, outcome.labels[i], *reliability_bins(outcome.probabilities[:, i], outcome.gold[:, i]))
     axes.set(
         xlim=(0, 1),
         ylim=(0, 1.02),
-        xlabel=f"mean predicted probability ({CALIBRATION_BINS} bins of equal mass)",
+        xlabel=f"mean predicted probability ({CALIBRATION_BINS} bins of equal mass; hollow: under {_FEW_ROWS} rows)",
         ylabel="observed share of the label",
     )
     axes.set_title("Reliability on test", loc="left")
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 
 
+def _draw_bins(axes: Any, label: str, predicted: Floats, observed: Floats, rows: Floats) -> None:
+    """Draw a dot for each bin, hollow if it has few rows, with the Wilson interval of its observed share.
+
+    No line joins the dots: a straight line between two bins would claim what nobody has observed.
+    """
+    low, high = _wilson(observed, rows)
+    (dots,) = axes.plot(predicted, observed, "o", markersize=4, label=label)
+    few = rows < _FEW_ROWS
+    axes.plot(predicted[few], observed[few], "o", markersize=4, color=dots.get_color(), markerfacecolor="white")
+    axes.vlines(predicted, low, high, color=dots.get_color(), linewidth=0.8, alpha=0.6)
+
+
+def _wilson(shares: Floats, n: Floats) -> tuple[Floats, Floats]:
+    """The 95% interval of shares of n rows each (Wilson 1927)."""
+    z = 1.96
+    middle = (shares + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * np.sqrt(shares * (1 - shares) / n + z**2 / (4 * n**2))
+    return middle - reach, middle + reach
+
+
 def _draw_confusion(axes: Any, outcome: Outcome) -> None:
     names = [*outcome.labels, "none"]
-    true = np.where(outcome.gold.any(axis=1), outcome.gold.argmax(axis=1), len(outcome.labels))
-    predicted = np.where(outcome.predicted.any(axis=1), outcome.predicted.argmax(axis=1), len(outcome.labels))
-    matrix = np.zeros((len(names), len(names)), dtype=int)
-    np.add.at(matrix, (true, predicted), 1)
+    matrix = confusion(outcome.gold, outcome.predicted)
     # "none" is shown only if it occurs.
     used = len(names) if matrix[-1].any() or matrix[:, -1].any() else len(names) - 1
     matrix, names = matrix[:used, :used], names[:used]

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from labels.errors import DataError, counted
 from trainer.calibration.calibration import Bools, Floats
 from trainer.calibration.certificate import Certificate
 from trainer.evaluation import metrics
+from trainer.evaluation.estimates import AVERAGES, DECIDED, RANKED, Score, Scores, score_all
+from trainer.evaluation.figures import (
+    AgreementFigures,
+    AverageFigures,
+    CalibrationFigures,
+    CodebookReference,
+    ConfusionFigures,
+    Figures,
+    IntervalFigures,
+    LabelCalibrationFigures,
+    LabelFigures,
+    LabelValueFigures,
+)
+from trainer.evaluation.intervals import METHOD, Interval
 from trainer.evaluation.metrics import defined
 
 if TYPE_CHECKING:
@@ -41,74 +55,16 @@ class Outcome:
     thresholds: Floats
 
 
-class _Figures(BaseModel):
-    """Base class of the parts of a report. Unknown keys from newer versions are kept on reading and writing."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-
-class LabelFigures(_Figures):
-    """The figures of one label on test; None if undefined, such as the precision of a label that is never predicted."""
-
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    support: int
-    predicted: int
-    threshold: float | None
-    average_precision: float | None
-
-
-class LabelCalibrationFigures(_Figures):
-    """Measures of the error of one label's probabilities; 0 is the best value of each."""
-
-    expected_calibration_error: float | None
-    brier_score: float | None
-    log_loss: float | None
-
-
-class CalibrationFigures(LabelCalibrationFigures):
-    """Means over the labels, and the figures of each label. `bins` is the number of bins of the calibration error."""
-
-    bins: int
-    per_label: dict[str, LabelCalibrationFigures]
-
-
-class IntervalFigures(_Figures):
-    """Bootstrap intervals. `accuracy` is set for exclusive codebooks, `subset_accuracy` for other codebooks."""
-
-    method: str
-    draws: int
-    confidence: float
-    macro_f1: metrics.Interval
-    micro_f1: metrics.Interval
-    accuracy: metrics.Interval | None = None
-    subset_accuracy: metrics.Interval | None = None
-    per_label_f1: dict[str, metrics.Interval]
-
-
-class CodebookReference(_Figures):
-    """The codebook of a report."""
-
-    name: str
-    version: str
-    hash: str
-
-
-class LabelValueFigures(_Figures):
-    """A value in the label cells of a file, the name of its label (empty for "none"), and the number of its rows."""
-
-    value: str
-    name: str
-    rows: int
-
-
-class Report(_Figures):
+class Report(Figures):
     """The contents of `report.json`: the figures on test, with the experiment, data and model behind them.
 
     None means undefined or unknown. `accuracy` is set for exclusive codebooks, `subset_accuracy` for other codebooks.
-    `intervals` is None if there are too few groups to resample; `intervals_reason` gives their number. The run or
+    `intervals` is None if there are too few groups for intervals; `intervals_reason` gives their number. The run or
     evaluation that makes the report sets the keys from `sentences_per_second` onwards.
+
+    `averages` has the keys "macro", "micro" and "weighted". `agreement` is the annotators' agreement by label, if the
+    annotations are known. `test_looks` counts the tracked runs and evaluations that have shown figures of the same test
+    sentences, this one included; None if the run is not tracked.
     """
 
     labels: list[str]
@@ -119,7 +75,10 @@ class Report(_Figures):
     micro_f1: float | None
     accuracy: float | None = None
     subset_accuracy: float | None = None
+    jaccard: float | None = None
     per_label: dict[str, LabelFigures]
+    averages: dict[str, AverageFigures] = Field(default_factory=dict)
+    confusion: ConfusionFigures | None = None
     calibration: CalibrationFigures
     intervals: IntervalFigures | None
     intervals_reason: str = ""
@@ -136,12 +95,15 @@ class Report(_Figures):
     split_hash: str = ""
     model_id: str = ""
     artefact_bytes: int | None = None
-    uncalibrated: dict[str, str] = {}
-    notes: list[str] = []
-    label_values: list[LabelValueFigures] = []
+    uncalibrated: dict[str, str] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
+    label_values: list[LabelValueFigures] = Field(default_factory=list)
     certificate: Certificate | None = None
     train_seconds: float | None = None
     validation_macro_f1: float | None = None
+    agreement: dict[str, AgreementFigures] = Field(default_factory=dict)
+    test_hash: str = ""
+    test_looks: int | None = None
 
     @property
     def exact_match_name(self) -> str:
@@ -156,7 +118,7 @@ class Report(_Figures):
     # `plots` imports this module, so the methods below import `plots` only when they are called.
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a pandas table with one row per label, then `micro avg` and `macro avg`.
+        """Return a pandas table with one row per label, then `micro avg`, `macro avg` and `weighted avg`.
 
         `low` and `high` are the bounds of the F1 interval.
         """
@@ -210,34 +172,22 @@ class Report(_Figures):
             ) from error
 
 
-def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_groups: int, seed: int) -> Report:
+PRECISION_AT = {"1%": 0.01, "5%": 0.05, "20%": 0.20}
+"""The shares of the highest probabilities at which every report shows the precision."""
+
+
+def build_report(outcome: Outcome, *, confidence: float, min_groups: int) -> Report:
     """Compute the figures of a report, with intervals.
 
     Args:
-        bootstrap: number of bootstrap draws.
         confidence: confidence level of the intervals, in (0, 1).
-        min_groups: minimum number of groups for intervals. A label that occurs or is predicted in fewer than half of
-            this number of groups has no F1 interval, but a `reason`.
+        min_groups: minimum number of groups for intervals; see `estimates.score_all`.
     """
-    counts = metrics.count(outcome.gold, outcome.predicted)
     n_groups = len(set(outcome.groups))
     exact = "accuracy" if outcome.exclusive else "subset_accuracy"
-    intervals, reason = None, f"{counted(n_groups, 'test group')}, fewer than {min_groups}: too few to resample"
-    if n_groups >= min_groups:
-        arrays = outcome.gold, outcome.predicted, outcome.groups
-        drawn = metrics.bootstrap_intervals(
-            *arrays, draws=bootstrap, confidence=confidence, min_groups=min_groups, seed=seed
-        )
-        reason = ""
-        intervals = {
-            "method": "percentile bootstrap over groups",
-            "draws": bootstrap,
-            "confidence": confidence,
-            "macro_f1": drawn.macro_f1,
-            "micro_f1": drawn.micro_f1,
-            exact: drawn.exact_match,
-            "per_label_f1": dict(zip(outcome.labels, drawn.per_label, strict=True)),
-        }
+    arrays = outcome.gold, outcome.predicted, outcome.probabilities, outcome.groups
+    scores = score_all(*arrays, confidence=confidence, min_groups=min_groups)
+    enough = n_groups >= min_groups
     # From a dictionary, because `to_dict` writes only the keys that were set: a key that does not apply stays absent.
     return Report.model_validate(
         {
@@ -245,29 +195,62 @@ def build_report(outcome: Outcome, *, bootstrap: int, confidence: float, min_gro
             "exclusive": outcome.exclusive,
             "n_test": len(outcome.gold),
             "n_groups": n_groups,
-            "macro_f1": defined(counts.macro_f1),
-            "micro_f1": defined(counts.micro_f1),
-            exact: defined(metrics.exact_match(outcome.gold, outcome.predicted).mean()),
-            "per_label": _per_label(outcome, counts),
+            "macro_f1": scores.averages["macro"]["f1"].value,
+            "micro_f1": scores.averages["micro"]["f1"].value,
+            exact: scores.exact_match.value,
+            "jaccard": scores.jaccard.value,
+            "per_label": _per_label(outcome, scores, enough),
+            "averages": {name: AverageFigures(**_stored(scores.averages[name], enough)) for name in AVERAGES},
+            "confusion": {
+                "labels": [*outcome.labels, "none"],
+                "matrix": metrics.confusion(outcome.gold, outcome.predicted).tolist(),
+            },
             "calibration": _calibration(outcome),
-            "intervals": intervals,
-            "intervals_reason": reason,
+            "intervals": _intervals(outcome, scores, confidence) if enough else None,
+            "intervals_reason": ""
+            if enough
+            else f"{counted(n_groups, 'test group')}, fewer than {min_groups}: too few for intervals",
         }
     )
 
 
-def _per_label(outcome: Outcome, counts: metrics.Counts) -> dict[str, LabelFigures]:
+def _intervals(outcome: Outcome, scores: Scores, confidence: float) -> dict[str, Any]:
+    return {
+        "method": METHOD,
+        "confidence": confidence,
+        "macro_f1": scores.averages["macro"]["f1"].interval,
+        "micro_f1": scores.averages["micro"]["f1"].interval,
+        "accuracy" if outcome.exclusive else "subset_accuracy": scores.exact_match.interval,
+        "jaccard": scores.jaccard.interval,
+        "per_label_f1": {
+            label: score.interval for label, score in zip(outcome.labels, scores.per_label["f1"], strict=True)
+        },
+    }
+
+
+def _per_label(outcome: Outcome, scores: Scores, enough: bool) -> dict[str, LabelFigures]:
     return {
         label: LabelFigures(
-            precision=defined(counts.precision[i]),
-            recall=defined(counts.recall[i]),
-            f1=defined(counts.f1[i]),
             support=int(outcome.gold[:, i].sum()),
             predicted=int(outcome.predicted[:, i].sum()),
             threshold=None if outcome.exclusive else float(outcome.thresholds[i]),
-            average_precision=defined(metrics.average_precision(outcome.probabilities[:, i], outcome.gold[:, i])),
+            precision_at={
+                name: defined(metrics.precision_at(outcome.probabilities[:, i], outcome.gold[:, i], share))
+                for name, share in PRECISION_AT.items()
+            },
+            **_stored({name: scores.per_label[name][i] for name in (*DECIDED, *RANKED)}, enough),
         )
         for i, label in enumerate(outcome.labels)
+    }
+
+
+def _stored(scores: Mapping[str, Score], enough: bool) -> dict[str, Any]:
+    """The values, reasons and intervals of scores, as in a report."""
+    intervals: dict[str, Interval] = {name: score.interval for name, score in scores.items() if enough}
+    return {
+        **{name: score.value for name, score in scores.items()},
+        "undefined": {name: score.reason for name, score in scores.items() if score.value is None},
+        "intervals": intervals,
     }
 
 

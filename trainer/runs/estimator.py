@@ -185,8 +185,8 @@ class Classifier(_Parameters):
         """Evaluate on labelled texts that the model was not fitted to.
 
         Args:
-            X, y, groups: as for `fit`. Intervals come from resampling whole groups.
-            bootstrap: number of resamples.
+            X, y, groups: as for `fit`. Intervals treat the groups as independent.
+            bootstrap: number of resamples, where intervals come from a bootstrap.
             confidence: confidence level of the intervals, in (0, 1).
             min_groups: minimum number of groups for intervals.
 

@@ -21,9 +21,10 @@ from trainer.classifiers.base import label_matrix
 from trainer.config.sections import EvaluationSection
 from trainer.data.dataset import Predicted, write_predictions
 from trainer.data.splits import group_examples
+from trainer.evaluation.figures import CodebookReference
 from trainer.evaluation.metrics import count, defined
 from trainer.evaluation.plots import attempt_plots, draw_plots
-from trainer.evaluation.report import CodebookReference, Outcome, Report, build_report
+from trainer.evaluation.report import Outcome, Report, build_report
 from trainer.model.model import Manifest, Model, folder_size
 from trainer.runs.tracking.connection import check_server, connect
 from trainer.runs.tracking.record import UNTRACKED, Record, Tracked, new_record
@@ -49,13 +50,7 @@ def evaluate_model(
         groups=group_examples(examples, allow_large=True),
         thresholds=model.calibration.thresholds,
     )
-    report = build_report(
-        outcome,
-        bootstrap=settings.bootstrap,
-        confidence=settings.confidence,
-        min_groups=settings.min_groups,
-        seed=seed,
-    )
+    report = build_report(outcome, confidence=settings.confidence, min_groups=settings.min_groups)
     return outcome, report.extended(sentences_per_second=len(examples) / seconds)
 
 
@@ -129,7 +124,6 @@ def evaluate_file(
     assert model.manifest is not None
     if track:
         connect()
-    # The seed of the training run also seeds the bootstrap, so that a repeated evaluation gives the same intervals.
     outcome, report = evaluate_model(model, examples, EvaluationSection(), model.manifest.seed)
     report = _with_context(report, model, artefact, data, labelled)
     record = _record(report, data)

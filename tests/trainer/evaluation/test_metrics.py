@@ -10,15 +10,20 @@ from hypothesis.extra.numpy import arrays
 
 from tests.lazy import Lazy
 from trainer.calibration.calibration import Bools, Floats
+from trainer.evaluation.estimates import score_all
 from trainer.evaluation.metrics import (
     Counts,
-    average_precision,
     brier_score,
+    confusion,
     count,
     exact_match,
     expected_calibration_error,
+    jaccard,
     log_loss,
+    mcc,
+    precision_at,
 )
+from trainer.evaluation.ranking import rank_average_precision, rank_roc_auc
 
 sk = Lazy("sklearn.metrics")
 
@@ -91,14 +96,65 @@ def test_brier_score_and_log_loss_are_those_of_scikit_learn(rows: list[tuple[int
     assert log_loss(probabilities, gold) == pytest.approx(sk.log_loss(gold, clipped, labels=[False, True]))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60)
 @given(ONE_LABEL)
-def test_average_precision_is_that_of_scikit_learn_and_nan_without_a_positive(rows: list[tuple[int, bool]]) -> None:
+def test_rankings_are_those_of_scikit_learn_and_nan_if_undefined(rows: list[tuple[int, bool]]) -> None:
     probabilities, gold = one_label(rows)
+    precision, area = rank_average_precision(probabilities, gold).value, rank_roc_auc(probabilities, gold).value
     if gold.any():
-        assert average_precision(probabilities, gold) == pytest.approx(sk.average_precision_score(gold, probabilities))
+        assert precision == pytest.approx(sk.average_precision_score(gold, probabilities))
     else:
-        assert np.isnan(average_precision(probabilities, gold))
+        assert np.isnan(precision)
+    if gold.any() and not gold.all():
+        assert area == pytest.approx(sk.roc_auc_score(gold, probabilities))
+    else:
+        assert np.isnan(area)
+
+
+@settings(deadline=None, max_examples=60)
+@given(ROWS)
+def test_jaccard_and_mcc_are_those_of_scikit_learn(rows: tuple[Bools, Bools]) -> None:
+    gold, predicted = rows
+    expected = sk.jaccard_score(gold, predicted, average="samples", zero_division=1)
+    assert jaccard(gold, predicted).mean() == pytest.approx(expected)
+    for column, found in enumerate(mcc(count(gold, predicted), len(gold))):
+        varies = 0 < gold[:, column].sum() < len(gold) and 0 < predicted[:, column].sum() < len(gold)
+        alone = sk.matthews_corrcoef(gold[:, column], predicted[:, column]) if varies else np.nan
+        assert found == pytest.approx(alone, nan_ok=True)
+
+
+@pytest.mark.parametrize("average", ["macro", "micro", "weighted"])
+def test_averages_are_those_of_scikit_learn(average: str) -> None:
+    generator = np.random.default_rng(8)
+    probabilities = generator.random((200, 4)).round(2)
+    gold = generator.random((200, 4)) < probabilities * [0.9, 0.6, 0.3, 0.2]
+    predicted = probabilities >= 0.5
+    found = score_all(gold, predicted, probabilities, range(200), confidence=0.95, min_groups=2).averages[average]
+    for name in ("precision", "recall", "f1"):
+        assert found[name].value == pytest.approx(getattr(sk, f"{name}_score")(gold, predicted, average=average))
+    for name in ("average_precision", "roc_auc"):
+        assert found[name].value == pytest.approx(getattr(sk, f"{name}_score")(gold, probabilities, average=average))
+
+
+def test_the_confusion_of_an_exclusive_codebook_is_that_of_scikit_learn() -> None:
+    classes, said = np.random.default_rng(5).integers(0, 4, (2, 100))
+    gold, predicted = (each[:, None] == np.arange(3) for each in (classes, said))
+    assert confusion(gold, predicted).tolist() == sk.confusion_matrix(classes, said).tolist()
+
+
+def test_confusion_of_label_sets_worked_by_hand() -> None:
+    """aid+truce read as aid+arms; aid read as none; none read as truce; none read as none."""
+    gold = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]], dtype=bool)
+    predicted = np.array([[1, 0, 1], [0, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=bool)
+    assert confusion(gold, predicted).tolist() == [[1, 0, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 1]]
+
+
+def test_precision_among_the_most_probable_rows() -> None:
+    probabilities = np.array([0.9, 0.8, 0.5, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    gold = np.array([1, 0, 1, 0, 0, 0, 0, 0, 0, 1], dtype=bool)
+    assert precision_at(probabilities, gold, 0.01) == 1  # at least one row
+    assert precision_at(probabilities, gold, 0.2) == 0.5
+    assert precision_at(probabilities, gold, 0.3) == pytest.approx(1.5 / 3)  # of two tied rows, one is a positive
 
 
 def test_expected_calibration_error_worked_by_hand() -> None:
@@ -143,5 +199,5 @@ def test_one_probability_for_all_rows_is_as_far_off_as_it_is() -> None:
 
 def test_figures_of_no_row_are_nan() -> None:
     nothing, none = np.zeros(0), np.zeros(0, dtype=bool)
-    for figure in (expected_calibration_error, brier_score, log_loss, average_precision):
+    for figure in (expected_calibration_error, brier_score, log_loss):
         assert np.isnan(figure(nothing, none))

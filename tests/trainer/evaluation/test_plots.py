@@ -11,7 +11,8 @@ from PIL import Image
 from trainer.evaluation.plots import _most_frequent, draw_plots
 from trainer.evaluation.report import Outcome, build_report
 
-MULTILABEL = ["f1_per_label.png", "precision_recall.png", "reliability.png"]
+WITHOUT_CONFUSION = ["f1_per_label.png", "precision_recall.png", "reliability.png"]
+PLOTS = sorted([*WITHOUT_CONFUSION, "confusion.png"])
 
 
 def outcome(n_labels: int = 3, *, exclusive: bool = False, n: int = 60, unseen: bool = False) -> Outcome:
@@ -28,7 +29,7 @@ def outcome(n_labels: int = 3, *, exclusive: bool = False, n: int = 60, unseen: 
 
 def draw(of: Outcome, folder: str = "plots", **more: Any) -> dict[str, Path]:
     Path(folder).mkdir()
-    report = build_report(of, **({"bootstrap": 100, "confidence": 0.95, "min_groups": 20, "seed": 1} | more))
+    report = build_report(of, **({"confidence": 0.95, "min_groups": 20} | more))
     return {path.name: path for path in draw_plots(of, report, Path(folder))}
 
 
@@ -46,11 +47,11 @@ def pixels(path: Path) -> bytes:
 @pytest.mark.parametrize(
     ("drawn", "names"),
     [
-        (outcome(), MULTILABEL),
-        (outcome(exclusive=True), sorted([*MULTILABEL, "confusion.png"])),
-        (outcome(41, exclusive=True, n=200), MULTILABEL),
-        (outcome(unseen=True), MULTILABEL),
-        (outcome(15, n=100), MULTILABEL),
+        (outcome(), PLOTS),
+        (outcome(exclusive=True), PLOTS),
+        (outcome(41, exclusive=True, n=200), WITHOUT_CONFUSION),
+        (outcome(unseen=True), PLOTS),
+        (outcome(15, n=100), PLOTS),
     ],
     ids=["multi-label", "exclusive", "too many classes for a confusion", "an unseen label", "many labels"],
 )
@@ -84,7 +85,7 @@ def test_labels_beyond_what_a_picture_holds_are_left_out_the_rarest_first(monkey
     monkeypatch.setattr("trainer.evaluation.plots._MOST_BARS", 15)
     fewer, full = outcome(30, n=300), draw(outcome(15), "full")["f1_per_label.png"]
     assert height(draw(fewer, "many")["f1_per_label.png"]) == height(full)
-    report = build_report(fewer, bootstrap=100, confidence=0.95, min_groups=20, seed=1)
+    report = build_report(fewer, confidence=0.95, min_groups=20)
     kept = _most_frequent(report)
     assert kept == sorted(kept, key=report.labels.index)
     support = {label: figures.support for label, figures in report.per_label.items()}
@@ -114,4 +115,4 @@ def test_a_test_set_without_any_label_is_drawn_too(predicted: bool) -> None:
     said = np.zeros_like(made.gold)
     said[0, 0] = predicted
     bare = replace(made, gold=np.zeros_like(made.gold), predicted=said)
-    assert sorted(draw(bare)) == MULTILABEL
+    assert sorted(draw(bare)) == PLOTS

@@ -26,7 +26,7 @@ def report_of(n: int, *, exclusive: bool = False, min_groups: int = 20) -> Repor
         groups=list(range(n)),
         thresholds=np.array([0.4, 0.5]),
     )
-    return build_report(outcome, bootstrap=200, confidence=0.9, min_groups=min_groups, seed=1)
+    return build_report(outcome, confidence=0.9, min_groups=min_groups)
 
 
 def test_the_text_is_like_a_classification_report_with_intervals() -> None:
@@ -36,16 +36,17 @@ def test_the_text_is_like_a_classification_report_with_intervals() -> None:
     assert (name, precision, recall, f1, dash, support, threshold) == ("aid", "1.00", "0.67", "0.80", "-", "60", "0.40")
     assert float(low) < 0.8 < float(high)
     assert lines[3].split() == ["truce", "0", "0.50"], "undefined figures are left blank"
-    assert [line.split()[:3] for line in lines[5:7]] == [["micro", "avg", "0.80"], ["macro", "avg", "0.80"]]
-    assert lines[8].startswith("240 texts in 240 groups: subset accuracy 0.92 (0.8")
+    averages = [line.split()[:5] for line in lines[5:8]]
+    assert averages == [[name, "avg", "1.00", "0.67", "0.80"] for name in ("micro", "macro", "weighted")]
+    assert lines[9].startswith("240 texts in 240 groups: subset accuracy 0.92 (0.8")
     error = report_of(240).calibration.expected_calibration_error
-    assert lines[8].endswith(f"), calibration error {error:.2f}")
+    assert lines[9].endswith(f"), calibration error {error:.2f}")
     assert all(line == line.rstrip() for line in lines)
 
 
 def test_remarks_follow_the_figures() -> None:
     report = report_of(240).extended(uncalibrated={"truce": "0 validation positives"}, notes=["two texts are the same"])
-    assert str(report).splitlines()[9:] == [
+    assert str(report).splitlines()[10:] == [
         "Not calibrated: truce (0 validation positives).",
         "Note: two texts are the same.",
     ]
@@ -67,16 +68,16 @@ def test_many_labels_are_not_all_named() -> None:
 def test_without_intervals_the_text_says_why() -> None:
     text = str(report_of(12, exclusive=True))
     assert "12 texts in 12 groups: accuracy 0.92, calibration error" in text
-    assert text.endswith("No intervals: 12 test groups, fewer than 20: too few to resample.")
+    assert text.endswith("No intervals: 12 test groups, fewer than 20: too few for intervals.")
 
 
 def test_the_table_has_every_figure_and_nan_where_undefined() -> None:
     report = report_of(240)
     table = report.to_frame()
-    assert list(table.index) == ["aid", "truce", "micro avg", "macro avg"]
+    assert list(table.index) == ["aid", "truce", "micro avg", "macro avg", "weighted avg"]
     assert table.loc["aid", "recall"] == pytest.approx(2 / 3)
     assert table.loc["aid", "low"] == report.intervals.per_label_f1["aid"].low
-    assert table.support.tolist() == [60, 0, 60, 60]
+    assert table.support.tolist() == [60, 0, 60, 60, 60]
     assert math.isnan(table.loc["truce", "recall"])
     assert (
         table.loc["aid", "expected_calibration_error"] == report.calibration.per_label["aid"].expected_calibration_error

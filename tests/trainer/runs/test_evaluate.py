@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -47,20 +46,6 @@ def test_evaluating_twice_gives_the_same_intervals(tracked_run: TrackedRun, tfid
     artefact = tracked_run.result.artefact
     first, second = (evaluate_file(tfidf_model, artefact, held_out, None, track=False).report for _ in range(2))
     assert first.intervals == second.intervals
-
-
-def test_the_seed_of_the_intervals_is_that_of_the_run(
-    tracked_run: TrackedRun, tfidf_model: Model, held_out: Path
-) -> None:
-    assert tfidf_model.manifest
-    manifest = tfidf_model.manifest.model_copy(update={"seed": tfidf_model.manifest.seed + 1})
-    reseeded = replace(tfidf_model, manifest=manifest)
-    one, other = (
-        evaluate_file(model, tracked_run.result.artefact, held_out, None, track=False).report
-        for model in (tfidf_model, reseeded)
-    )
-    assert one.macro_f1 == other.macro_f1
-    assert one.intervals != other.intervals
 
 
 def test_outputs_are_kept_where_asked(tracked_run: TrackedRun, tfidf_model: Model, held_out: Path) -> None:
