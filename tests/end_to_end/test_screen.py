@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -45,7 +46,7 @@ _PATIENCE = 120
 class Terminal:
     """A command in a pseudo-terminal of 140 columns and 40 rows."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, term: str = "xterm-256color") -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
         environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
@@ -54,7 +55,7 @@ class Terminal:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env=environment | {"TERM": "xterm-256color"},
+            env=environment | {"TERM": term},
             start_new_session=True,
         )
         os.close(slave)
@@ -188,3 +189,17 @@ def test_the_terminal_is_given_back_as_it_was(ingested: None) -> None:
 
     assert "0 decided, 20 left in this draw." in terminal.text
     assert terminal.written.count(b"\x1b[?1049h") == terminal.written.count(b"\x1b[?1049l") == 1
+
+
+def test_a_terminal_that_can_show_no_screen_is_asked_line_by_line_and_control_c_ends_it(ingested: None) -> None:
+    terminal = Terminal(*LABEL, term="dumb")
+    try:
+        terminal.wait_for_text("[a] aid  [t] truce")
+        terminal.press("a\n")
+        terminal.wait_for(partial(decided, 1), "the decision")
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.wait_for_end()
+    finally:
+        terminal.close()
+    assert b"\x1b[?1049h" not in terminal.written
+    assert "1 decided, 19 left in this draw" in terminal.text

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -29,7 +29,7 @@ u            undo the last decision; press again for earlier decisions
 digits       at adjudication: take the whole answer of that coder
 !            add a note, saved with the decision
 left, right  go to the previous or next sentence, decided or not
-End          go to the next undecided sentence
+End          go to the next undecided one; Ctrl-L draws the screen again
 :            go to a sentence by its number
 /  F7  F8    find words in this draw; find previous; find next
 F4  F5       list of the draw; the whole article
@@ -41,6 +41,27 @@ q, Ctrl-C    quit; everything is saved, unconfirmed choices too
 """
 
 
+PAGES_CSS = """
+    Page { background: transparent; }
+    HelpPage { align: center middle; }
+    #help { width: 78; max-width: 100%; height: auto; max-height: 100%; padding: 0 2; }
+    #help { border: round $accent; background: $surface; }
+    #cover { width: 100%; height: 100%; background: $background; }
+    .wide #cover { width: 60%; }
+    #article { height: 1fr; padding: 1 2; scrollbar-size-vertical: 1; }
+    #here { margin: 1 0; padding: 0 1; border-left: thick $accent; }
+    #name { height: 1; padding: 0 1; background: $panel; }
+    #entries { height: 1fr; border: none; padding: 0; background: $background; scrollbar-size-vertical: 1; }
+    #close { height: 1; padding: 0 1; background: $panel; }
+"""
+"""The layout of all pages. In the CSS of the pages themselves, Textual would read it when a page is opened.
+
+On a wide screen, a page covers only the text: what stays at the side need not be written again.
+"""
+WIDE = 100
+"""Minimum width in columns of a wide screen, on which the codebook stands beside the text."""
+
+
 class Page(ModalScreen[None]):
     """A page over the screen. The application passes key presses to `press` and closes the page if it returns False."""
 
@@ -48,15 +69,13 @@ class Page(ModalScreen[None]):
         """Act on a key; returns False if the key closes the page."""
         return False
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Leave the side of a wide screen uncovered."""
+        self.set_class(event.size.width >= WIDE, "wide")
+
 
 class HelpPage(Page):
     """All keys. Any key closes the page."""
-
-    CSS = """
-    HelpPage { align: center middle; }
-    #help { width: 78; max-width: 100%; height: auto; max-height: 100%; padding: 0 2; }
-    #help { border: round $accent; background: $surface; }
-    """
 
     def compose(self) -> ComposeResult:
         """Yield one page of text."""
@@ -66,12 +85,6 @@ class HelpPage(Page):
 class ArticlePage(Page):
     """The whole article, with the sentence marked; the arrow keys scroll, any other key closes the page."""
 
-    CSS = """
-    #article { padding: 1 2; background: $surface; scrollbar-size-vertical: 1; }
-    #here { margin: 1 0; padding: 0 1; border-left: thick $accent; }
-    #name { height: 1; padding: 0 1; background: $panel; }
-    #close { dock: bottom; height: 1; padding: 0 1; background: $panel; }
-    """
     _STEPS: ClassVar = {"up": -2, "down": 2, "pageup": -12, "pagedown": 12}
 
     def __init__(self, article: Article) -> None:
@@ -81,12 +94,14 @@ class ArticlePage(Page):
     def compose(self) -> ComposeResult:
         """Yield the title, the text around the sentence, and a line about the keys."""
         before, sentence, after = render.article_parts(self._article)
-        yield Static(ShownText(f"{self._article.title}  {self._article.date}".strip(), no_wrap=True), id="name")
-        with VerticalScroll(id="article", can_focus=False):
-            yield Static(before, id="earlier")
-            yield Static(sentence, id="here")
-            yield Static(after, id="later")
-        yield Static("up, down, PgUp, PgDn scroll; any other key goes back to the sentence", id="close")
+        name = ShownText(f"{self._article.title}  {self._article.date}".strip(), no_wrap=True, overflow="ellipsis")
+        with Vertical(id="cover"):
+            yield Static(name, id="name")
+            with VerticalScroll(id="article", can_focus=False):
+                yield Static(before, id="earlier")
+                yield Static(sentence, id="here")
+                yield Static(after, id="later")
+            yield Static("up, down, PgUp, PgDn scroll; any other key goes back to the sentence", id="close")
 
     def on_mount(self) -> None:
         """Scroll to the sentence."""
@@ -110,10 +125,6 @@ class ListPage(Page):
         go_to: called with the position of the chosen sentence.
     """
 
-    CSS = """
-    #entries { height: 1fr; border: none; padding: 0; scrollbar-size-vertical: 1; }
-    #close { dock: bottom; height: 1; padding: 0 1; background: $panel; }
-    """
     _MOVES: ClassVar = {
         "up": "cursor_up",
         "down": "cursor_down",
@@ -130,10 +141,12 @@ class ListPage(Page):
     def compose(self) -> ComposeResult:
         """Yield one row per sentence and a line about the keys."""
         # The rows leave room for the padding of the list and its scroll bar.
-        rows = (Option(render.entry(entry, self._width - 6)) for entry in self._entries)
-        yield OptionList(*rows, id="entries", markup=False)
+        width = self._width * 3 // 5 if self._width >= WIDE else self._width
+        rows = (Option(render.entry(entry, width - 4)) for entry in self._entries)
         keys = "✓ reviewed  s skipped  – not a sentence  … draft   Enter: go there  Esc: back"
-        yield Static(ShownText(keys, no_wrap=True, overflow="ellipsis"), id="close")
+        with Vertical(id="cover"):
+            yield OptionList(*rows, id="entries", markup=False)
+            yield Static(ShownText(keys, no_wrap=True, overflow="ellipsis"), id="close")
 
     def on_mount(self) -> None:
         """Highlight the current sentence."""

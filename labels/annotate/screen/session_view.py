@@ -7,16 +7,20 @@ from functools import partial
 from typing import TypeVar
 
 from rich.columns import Columns
+from rich.console import RenderableType
 from rich.text import Text
 from textual import events
+from textual._compositor import CompositorUpdate
 from textual.app import App, ComposeResult
 from textual.containers import Container, Vertical
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
 from labels.annotate import render
 from labels.annotate.items import Item
-from labels.annotate.screen.pages import ArticlePage, HelpPage, ListPage, Page
+from labels.annotate.screen.pages import PAGES_CSS, WIDE, ArticlePage, HelpPage, ListPage, Page
+from labels.annotate.screen.painting import Changes, Frame
 from labels.annotate.screen.panels import BookPanel, Depth, LabelPanel, TextPane
 from labels.annotate.screen.text_line import TextLine
 from labels.annotate.session import Session
@@ -24,8 +28,6 @@ from labels.codebook.schema import Codebook
 from labels.errors import CommuniqueError
 from labels.store import Draft
 
-_WIDE = 100
-"""Minimum width in columns for showing the codebook beside the text; on narrower screens it is below the text."""
 _RECENT_WIDTH, _RECENT = 120, 8
 """Minimum width in columns for showing recent decisions at the side, and their number."""
 EDGE = "There are no more sentences in that direction."
@@ -39,7 +41,8 @@ class SessionView(App[None]):
     TITLE = "communique"
     AUTO_FOCUS = None
     ENABLE_COMMAND_PALETTE = False
-    CSS = """
+    CSS = (
+        """
     #top { height: 1; background: $panel; padding: 0 1; }
     #body { height: 1fr; layout: horizontal; }
     #page { width: 3fr; height: 100%; }
@@ -61,6 +64,8 @@ class SessionView(App[None]):
     #message { height: auto; min-height: 1; max-height: 4; padding: 0 1; }
     #keys { height: 1; background: $panel; padding: 0 1; }
     """
+        + PAGES_CSS
+    )
 
     def __init__(
         self,
@@ -83,6 +88,7 @@ class SessionView(App[None]):
         self._note = ""
         self._is_wide: bool | None = None
         self._words = ""
+        self._frame = Frame()
 
     def compose(self) -> ComposeResult:
         """Yield the bars at the top and the bottom, with the page and the codebook between them."""
@@ -108,8 +114,20 @@ class SessionView(App[None]):
         if self._notice:
             self._say(self._notice, wrong=True)
 
+    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+        """Write an update to the terminal: only what has changed."""
+        if isinstance(renderable, CompositorUpdate):
+            renderable = Changes(renderable, self._frame)
+        super()._display(screen, renderable)
+
+    def _repaint(self) -> None:
+        """Write the whole screen, as another program may have written to the terminal."""
+        self._frame.forget()
+        self.screen.refresh()
+
     def on_resize(self, event: events.Resize) -> None:
         """Place the codebook beside the text or over it, depending on the new width."""
+        self._frame.forget()
         self._lay_out(event.size.width)
 
     # -- showing
@@ -179,8 +197,8 @@ class SessionView(App[None]):
 
     def _lay_out(self, width: int) -> None:
         """Place the codebook beside or below the text; it is open at first where it stands beside it."""
-        if self._is_wide != (width >= _WIDE):
-            self._is_wide = width >= _WIDE
+        if self._is_wide != (width >= WIDE):
+            self._is_wide = width >= WIDE
             self._book.show("rules" if self._is_wide else "hidden")
         self._part("body", Container).set_class(not self._is_wide, "narrow")
         self._part("body", Container).set_class(self._book.display, "book")
@@ -232,6 +250,7 @@ class SessionView(App[None]):
         pane.scroll_relative(y=lines, animate=False, immediate=True)
 
     def _open(self, page: Page) -> None:
+        page.set_class(self.size.width >= WIDE, "wide")
         self.push_screen(page)
 
     def _article(self) -> None:
@@ -263,6 +282,7 @@ class SessionView(App[None]):
             "tab": self._turn_book,
             "ctrl+f": self._search_book,
             "f4": self._list,
+            "ctrl+l": self._repaint,
             "f5": self._article,
             "f7": partial(self._find_again, back=True),
             "f8": partial(self._find_again, back=False),

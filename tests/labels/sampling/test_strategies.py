@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from labels.errors import InputError, StoreError
 from labels.records import Annotation, Sentence
-from labels.sampling.drawing import AUDIT_EDGES, DrawRequest
+from labels.sampling.drawing import AUDIT_EDGES, PLANS, DrawRequest
 from labels.sampling.strategies import LEASE, Assignment, next_assignment
 from labels.store import Draw, DrawItem, Frame, Store, Uncertainty, now
 from tests.labels.store.builders import PAST, decision, embed_all, model, score_all, vector
@@ -784,3 +785,50 @@ def test_an_imported_decision_makes_no_draw_to_go_on_with(store: Store) -> None:
 def test_words_are_for_search_alone(store: Store, strategy: str) -> None:
     with pytest.raises(InputError, match=rf"strategy '{strategy}' does not use search words \('truce'\)"):
         next_assignment(store, "ana", DrawRequest(strategy, query="truce"))
+
+
+# -- whole articles
+
+
+def test_a_document_draw_has_whole_articles_in_the_order_of_their_text(store: Store) -> None:
+    for number in range(3, 9):
+        store.add_annotated(texts(10, f"d{number}"), [])
+    held = drawn(store, "ben", 2, "random")
+
+    assignment = assigned(store, "ana", DrawRequest("document", size=25, seed=1))
+
+    ids = [item.sentence_id for item in items(assignment)]
+    found = {sentence.id: sentence for sentence in store.documents.sentences()}
+    documents = list(dict.fromkeys(found[one].document_id for one in ids))
+    # 78 free sentences in seven articles: two articles are nearest to 25 sentences.
+    assert len(documents) == 2
+    expected = [
+        one.id for name in documents for one in store.documents.sentences(document_id=name) if one.id not in held
+    ]
+    assert ids == [one for one in expected if not found[one].boilerplate]
+    assert {item.inclusion_probability for item in items(assignment)} == {2 / 7}
+    assert {draw.frame_size for draw in assignment.draws} == {78}
+
+
+def test_document_draws_choose_all_articles_equally_often_whatever_their_length() -> None:
+    counts: Counter[str] = Counter()
+    with Store("sqlite://") as store:
+        for number, length in enumerate((1, 2, 40, 3), start=1):
+            store.add_annotated(texts(length, f"d{number}"), [])
+        for seed in range(400):
+            plan = PLANS["document"](store, "ana", DrawRequest("document", size=12, seed=seed), Random(seed))
+            found = store.documents.sentences(item.sentence_id for item in plan.items["document"])
+            counts.update({sentence.document_id for sentence in found})
+
+    assert counts.total() == 400  # one of four articles each time
+    assert all(70 < counts[f"d{number}"] < 130 for number in (1, 2, 3, 4))
+
+
+def test_a_document_draw_goes_on_where_it_ended_and_ends(store: Store) -> None:
+    request = DrawRequest("document", size=5)
+    first = assigned(store, "ana", request)
+    decide(store, first, [items(first)[0].sentence_id])
+
+    assert assigned(store, "ana", request).pending == {item.sentence_id for item in items(first)[1:]}
+    decide(store, first)
+    assert next_assignment(store, "ana", request) is None
