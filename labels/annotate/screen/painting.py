@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import cast
 
 from rich.cells import cell_len
 from rich.color import ColorSystem
-from rich.console import Console
+from rich.console import Console, ConsoleRenderable
 from rich.control import Control
 from rich.segment import ControlType, Segment
 from rich.style import Style
@@ -73,7 +74,8 @@ class Changes(CompositorUpdate):
 def _cells(update: CompositorUpdate, console: Console) -> Iterator[tuple[int, int, Cell]]:
     """Row, column and content of all cells of an update."""
     row = column = 0
-    for segment in console.render(update):
+    # Every update is also a renderable of Rich.
+    for segment in console.render(cast(ConsoleRenderable, update)):
         if segment.control:
             for code, *place in segment.control:
                 if code == ControlType.CURSOR_MOVE_TO:

@@ -87,6 +87,7 @@ class SessionView(App[None]):
         self._chosen: list[str] = []
         self._note = ""
         self._is_wide: bool | None = None
+        self._width = 0
         self._words = ""
         self._frame = Frame()
 
@@ -189,14 +190,15 @@ class SessionView(App[None]):
 
     def _show_recent(self) -> None:
         recent = self._part("recent", Static)
-        rows = self.session.recent(_RECENT) if self.size.width >= _RECENT_WIDTH else []
+        rows = self.session.recent(_RECENT) if self._width >= _RECENT_WIDTH else []
         recent.display = bool(rows)
         if rows:
-            self._set("recent", render.recent(rows, self.size.width * 2 // 5 - 3))
+            self._set("recent", render.recent(rows, self._width * 2 // 5 - 3))
         self._part("side", Vertical).display = recent.display or self._book.display
 
     def _lay_out(self, width: int) -> None:
         """Place the codebook beside or below the text; it is open at first where it stands beside it."""
+        self._width = width  # during a resize, `size` may still be the former size
         if self._is_wide != (width >= WIDE):
             self._is_wide = width >= WIDE
             self._book.show("rules" if self._is_wide else "hidden")
@@ -236,7 +238,7 @@ class SessionView(App[None]):
             self._book.turn()
         else:
             self._book.toggle(depth)
-        self._lay_out(self.size.width)
+        self._lay_out(self._width)
 
     def _search_book(self) -> None:
         if not self._book.display:

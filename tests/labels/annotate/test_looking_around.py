@@ -58,6 +58,8 @@ def test_recent_decisions_stand_at_the_side_of_a_wide_screen(screen: Screen) -> 
     assert "none" not in screen.text("recent")
     screen.resize(100, 30)
     assert not screen.shows("Recent decisions")
+    screen.resize(120, 30)
+    assert screen.shows("1 aid Talks began", "recent")
 
 
 def test_the_article_is_a_key_away_at_any_size(store: Store, codebook: Codebook, open_screen: OpenScreen) -> None:
