@@ -196,10 +196,11 @@ def test_a_terminal_that_can_show_no_screen_is_asked_line_by_line_and_control_c_
     try:
         terminal.wait_for_text("[a] aid  [t] truce")
         terminal.press("a\n")
-        terminal.wait_for(partial(decided, 1), "the decision")
+        terminal.wait_for(lambda: terminal.text.count("[q] quit") == 2, "the next sentence")
         terminal.process.send_signal(signal.SIGINT)
-        terminal.wait_for_end()
+        assert terminal.wait_for_end() == 0
     finally:
         terminal.close()
+    assert decided(1)
     assert b"\x1b[?1049h" not in terminal.written
     assert "1 decided, 19 left in this draw" in terminal.text
