@@ -91,6 +91,8 @@ class ProcessCrew:
     def call(self, block: int, method: str, *arguments: Any) -> Future[Any]:
         """Send the call to the process of the block."""
         if block in self._taken:
+            if method == "render":  # the last call of a block
+                self._taken.discard(block)
             return self._here.call(block, method, *arguments)
         return self._desks[block % len(self._desks)].call(method, arguments)
 
