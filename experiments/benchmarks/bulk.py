@@ -37,7 +37,7 @@ import psutil
 
 from labels.text.documents import find_files, read_file
 from labels.text.sentences import split_sentences
-from trainer.environment import shipped
+from trainer.environment import collect_garbage_rarely, shipped
 from trainer.model.model import Model, read_manifest
 from trainer.predict import predict_files
 
@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
+        collect_garbage_rarely()  # as the command does
         print(json.dumps(predict_once(arguments, Path(arguments.one))))
         return
     arguments.work.mkdir(parents=True, exist_ok=True)

@@ -126,6 +126,8 @@ def csv_cell(value: Any) -> str:
         return value
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
     # `str` writes these numbers in the same way as JSON, but much faster.
     return str(value) if type(value) in (int, float) else json_text(value)
 

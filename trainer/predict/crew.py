@@ -206,8 +206,9 @@ def _portable(error: CommuniqueError) -> CommuniqueError:
 
 def serve(descriptor: int) -> None:
     """Run a desk on an inherited socket."""
-    from trainer.environment import silence_libraries
+    from trainer.environment import collect_garbage_rarely, silence_libraries
 
+    collect_garbage_rarely()  # a block has thousands of objects, none of them in a cycle
     silence_libraries()
     with Connection(descriptor) as connection:
         try:
