@@ -50,6 +50,7 @@ EXCHANGED = 0.25
 """Share of the words that --distinct exchanges."""
 WITHIN = 1e-5
 """Largest difference between probabilities from Ray and from this machine."""
+NOTES = "## Notes\n"
 Row = dict[str, Any]
 
 
@@ -328,7 +329,7 @@ def results(arguments: argparse.Namespace) -> list[Row]:
 
 
 def report(arguments: argparse.Namespace) -> None:
-    """Write the tables of all results in the work folder."""
+    """Write the tables of all results in the work folder; the notes in the file, written by hand, stay."""
     rows = results(arguments)
     lines = [
         "# Bulk prediction, from file to file",
@@ -343,7 +344,9 @@ def report(arguments: argparse.Namespace) -> None:
         "",
         *worker_lines([row for row in rows if row["what"] == "workers"]),
     ]
-    arguments.out.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    before = arguments.out.read_text(encoding="utf-8") if arguments.out.is_file() else ""
+    notes = f"\n{NOTES}{before.partition(NOTES)[2]}" if NOTES in before else ""
+    arguments.out.write_text("\n".join(lines).rstrip() + "\n" + notes, encoding="utf-8")
     print("\n".join(lines))
 
 
