@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from labels.environment.settings import Settings
 
 _MANY_PAIRS = 12
+_UNBIASED = "Randomly drawn sentences, no suggestion shown"
+_OTHER = "Other sentences (not drawn at random, or with a suggestion): biased"
 _Row = tuple[str, "float | None", "Estimate | None", "Estimate", "Estimate | None"]
 
 
@@ -42,17 +44,25 @@ def agreement_command(
     retest: Annotated[
         bool, typer.Option("--retest", help="Also compare annotators with their own earlier decisions.")
     ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", help="Also draw the coefficients with their intervals in a .png, .svg or .pdf file."),
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this JSON file.")] = None,
 ) -> None:
     """Measure the agreement of annotators: kappa, alpha and AC1 per label with intervals, and coders against gold."""
     from labels.agreement.against_gold import against_gold, planted_hits
+    from labels.agreement.coefficient_plot import check_plot
     from labels.agreement.report import agreement, retest_agreement
     from labels.agreement.suggestion_effect import suggestion_effect
     from labels.output.drafts import check_file
 
     with opened_store(store, codebook) as (opened, book, settings):
-        if json is not None:
-            check_file(json)  # before the bootstrap, which can take minutes
+        for path in (json, plot):
+            if path is not None:
+                check_file(path)  # before the bootstrap, which can take minutes
+        if plot is not None:
+            check_plot(plot)
         events = opened.events.all()
         sentences = opened.documents.by_first_version({event.sentence_id for event in events})
         history = opened.codebooks.history()
@@ -64,6 +74,7 @@ def agreement_command(
     if json is not None:
         reports = {"agreement": report, "against_gold": scores, "planted": hits}
         _write_json(json, reports | {"suggestions": effect, "retest": retests}, book)
+    drawn = _plot(report, plot) if plot is not None else False
     _print_report(report, book, settings)
     _print_against_gold(scores)
     _print_planted(hits)
@@ -73,6 +84,20 @@ def agreement_command(
         _print_retests(retests, book)
     if json is not None:
         console.print(f"Written to {json}.")
+    if plot is not None:
+        console.print(f"Plot written to {plot}." if drawn else "No plot: no sentence has reviews by two annotators.")
+
+
+def _plot(report: AgreementReport, path: Path) -> bool:
+    """Draw the unbiased figures or, without any, those of the other sentences; returns whether there are figures."""
+    from labels.agreement.coefficient_plot import plot_agreement
+
+    blocks = ((_UNBIASED, report.unbiased), (_OTHER, report.other))
+    for title, block in blocks:
+        if block.figures.n_sentences:
+            plot_agreement(block.figures, title, path)
+            return True
+    return False
 
 
 def _write_json(path: Path, reports: Mapping[str, Any], codebook: Codebook) -> None:
@@ -97,9 +122,9 @@ def _print_report(report: AgreementReport, codebook: Codebook, settings: Setting
         f"{codebook.name} {codebook.version} ({codebook.hash}). "
         f"Intervals: {bootstrap.confidence:.0%}, {bootstrap.draws} bootstrap draws of documents, seed {bootstrap.seed}."
     )
-    _print_block("Randomly drawn sentences, no suggestion shown", report.unbiased, codebook)
+    _print_block(_UNBIASED, report.unbiased, codebook)
     if report.other.figures.n_sentences:
-        _print_block("Other sentences (not drawn at random, or with a suggestion): biased", report.other, codebook)
+        _print_block(_OTHER, report.other, codebook)
     elif not report.unbiased.figures.n_sentences:
         console.print(
             "Agreement needs sentences that two annotators reviewed. `communique label --overlap` draws such sentences."
