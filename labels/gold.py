@@ -30,6 +30,8 @@ class _Event(Protocol):
     """The attributes that folding needs; both an `Annotation` and an event row of the store have them."""
 
     @property
+    def event_id(self) -> str: ...
+    @property
     def sentence_id(self) -> str: ...
     @property
     def annotator(self) -> str: ...
@@ -43,6 +45,8 @@ class _Event(Protocol):
     def draw_id(self) -> str: ...
     @property
     def inclusion_probability(self) -> float | None: ...
+    @property
+    def undoes(self) -> str: ...
 
 
 Event = TypeVar("Event", bound=_Event)
@@ -75,9 +79,9 @@ def standing(events: Iterable[Annotation]) -> Standing:
     """Fold events, given in the order in which they were appended, into standing decisions.
 
     An undo cancels the annotator's last standing event on the sentence in the same draw, which restores the event
-    before it. If no event is left, the sentence is unseen by the annotator and not in the result. Annotators who skip
-    a sentence that is shown again (`ASKED_AGAIN`) keep their earlier decision. Decisions from draws that only measure
-    the annotator (`MEASURING`) never stand.
+    before it; an undo of an import (`withdrawn`) cancels the event that it names. If no event is left, the sentence is
+    unseen by the annotator and not in the result. Annotators who skip a sentence that is shown again (`ASKED_AGAIN`)
+    keep their earlier decision. Decisions from draws that only measure the annotator (`MEASURING`) never stand.
     """
     stacks = _stacks(events)
     return Standing(
@@ -108,14 +112,30 @@ def kept_annotations(events: Iterable[Annotation]) -> list[list[Annotation]]:
     return [kept for stack in _stacks(events).values() if (kept := _kept(stack))]
 
 
+def withdrawn(events: Iterable[Event]) -> set[str]:
+    """Ids of the events that an undo with their id has withdrawn: they count as if they had never been made.
+
+    An undo can be withdrawn too, by a later undo, which brings back what it withdrew.
+    """
+    gone: set[str] = set()
+    for event in reversed([one for one in events if one.undoes]):
+        if event.event_id not in gone:
+            gone.add(event.undoes)
+    return gone
+
+
 _Stack = list[tuple[int, Event]]
 """Events that were not undone, each with its position in the log."""
 
 
 def _stacks(events: Iterable[Event]) -> dict[tuple[str, str], _Stack[Event]]:
     """Return the events that were not undone, by sentence id and annotator."""
+    events = list(events)
+    gone = withdrawn(events)
     stacks: dict[tuple[str, str], _Stack[Event]] = {}
     for position, event in enumerate(events):
+        if event.undoes or event.event_id in gone:
+            continue
         stack = stacks.setdefault((event.sentence_id, event.annotator), [])
         if event.event != "undo":
             stack.append((position, event))

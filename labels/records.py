@@ -47,8 +47,7 @@ Decisions from "retest" draws, which earlier releases made, replace the annotato
 "retest-only" draws only measure consistency.
 """
 
-PLANTED = "planted"
-"""The strategy of sentences with a known answer, mixed into a draw to measure its annotator; they never stand."""
+PLANTED = "planted"  # the strategy of sentences with known answers, mixed into a draw to measure its annotator
 
 PAGE = "page"
 """The strategy of corrections on the server's page: readers chose the sentences and saw the model's labels."""
@@ -238,8 +237,8 @@ class Annotation:
     - `blind`: whether the suggestion was withheld on purpose
     - `strategy`, `inclusion_probability` (0 to 1, None if unknown), `draw_id`: how the sentence was drawn
     - `extra`: format name -> JSON values from another tool's record, kept for export to the same tool
-    - `basis`: what the decision rests on
-    - `informed`: whether the annotator had looked at other annotators' decisions on the sentence
+    - `basis`, `informed`: what the decision rests on, and whether the annotator had looked at others' decisions
+    - `undoes`: the id of the event that an undo withdraws; empty for an undo of the last decision
     """
 
     event_id: str
@@ -260,6 +259,7 @@ class Annotation:
     extra: Mapping[str, Any] | None = None
     basis: Basis = ""
     informed: bool = False
+    undoes: str = ""
 
 
 @dataclass(frozen=True)

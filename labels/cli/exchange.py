@@ -18,10 +18,12 @@ from labels.cli.terminal import (
     TextsOption,
     console,
     find_codebook,
+    local_time,
     opened_store,
+    table,
 )
-from labels.environment.settings import load_settings
-from labels.errors import InputError
+from labels.environment.settings import command, load_settings
+from labels.errors import InputError, counted
 from labels.unicode.invisible import clean
 
 app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also in formats of other tools.")
@@ -35,8 +37,13 @@ FormatOption = Annotated[str, typer.Option("--format", help=f"Format of the file
 
 @app.command("import", epilog="Example: communique annotations import ana.jsonl --format prodigy")
 def annotations_import(
-    file: Annotated[Path, typer.Argument(help="The file to import; for huggingface, it can be a folder.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="The file to import; for huggingface, it can be a folder.", metavar="FILE")
+    ] = None,
     format: FormatOption = "jsonl",
+    undo: Annotated[
+        str, typer.Option("--undo", help="Withdraw the decisions of an earlier import instead.", metavar="BATCH")
+    ] = "",
     annotator: Annotated[
         str, typer.Option("--annotator", help="Annotator to record if the file does not name one.", metavar="NAME")
     ] = "",
@@ -57,6 +64,9 @@ def annotations_import(
 ) -> None:
     """Add all annotations from a file, or none if there is an error. Importing a file again adds nothing.
 
+    Every import is a batch with an id, and --undo BATCH withdraws its decisions by new events. Nothing is deleted: the
+    undoing is a batch too, and undoing that one brings the decisions back.
+
     A .jsonl file with `text` and `label` is read like a table. The texts of records without a decision are added as
     unseen sentences.
     """
@@ -65,6 +75,9 @@ def annotations_import(
     from labels.store import filled_store
 
     settings = load_settings(store=store, codebook=codebook)
+    if undo or file is None:
+        _undo_import(file, undo, settings.store)
+        return
     book = find_codebook(settings.codebook, settings.store)
     given = {"control": control, "text_column": text_column, "label_column": label_column, "blank": blank or ""}
     options = {name: value for name, value in given.items() if value.strip()}
@@ -80,6 +93,47 @@ def annotations_import(
     _print_counts("Left out", done.left_out)
     for note in done.notes:
         console.print(f"Note: {note}.")
+    if done.batch:
+        again = command("annotations", "import", "--undo", done.batch, store=settings.store)
+        console.print(f"This import is batch {done.batch}. To withdraw it: {again}", soft_wrap=True)
+
+
+def _undo_import(file: Path | None, batch: str, store: str) -> None:
+    """Withdraw an import.
+
+    Raises:
+        InputError: there is neither a file nor a batch, or both.
+    """
+    from labels.store import Store
+
+    if not batch:
+        raise InputError("There is nothing to import. Name a file, or a batch to withdraw: --undo BATCH.")
+    if file is not None:
+        raise InputError(f"--undo withdraws an earlier import and reads no file. Remove {file}, or remove --undo.")
+    with Store(store, create=False) as opened:
+        done = opened.imports.undo(batch)
+        console.print(f"{counted(done.events, 'event')} of import {batch} withdrawn from {opened.name}.")
+    back = command("annotations", "import", "--undo", done.id, store=store)
+    console.print(f"This undoing is batch {done.id}. To bring the decisions back: {back}", soft_wrap=True)
+
+
+@app.command("batches", epilog="Example: communique annotations batches --store team.db")
+def annotations_batches(store: StoreOption = None) -> None:
+    """List the imports into a store, oldest first, with the ids for `annotations import --undo`."""
+    from labels.store import Store
+
+    with Store(load_settings(store=store).store, create=False) as opened:
+        found = opened.imports.all()
+        if not found:
+            console.print(f"{opened.name} has no imports with a batch id.")
+            return
+    rows = (
+        (one.id, local_time(one.created_at), one.source, f"undoes {one.undoes}" if one.undoes else one.format)
+        for one in found
+    )
+    numbers = (str(one.events) for one in found)
+    headings = ("batch", "time", "file", "format", "events")
+    console.print(table(headings, ((*row, n) for row, n in zip(rows, numbers, strict=True)), align="lltlr"))
 
 
 @app.command("export", epilog="Example: communique annotations export labels.jsonl")

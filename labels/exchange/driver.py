@@ -27,7 +27,7 @@ from labels.exchange.decisions import select
 from labels.exchange.formats import PLUGINS, find_format
 from labels.exchange.lines import Line, UnseenLine, check_measures
 from labels.exchange.matching import matched, without_removed
-from labels.exchange.people import similar_names, under_stored_names
+from labels.exchange.people import similar_names, under_new_names, under_stored_names
 from labels.gold import standing
 from labels.output.text_files import check_text_folder, text_folder
 from labels.records import Sentence, same_text
@@ -47,6 +47,7 @@ class Imported:
     - `unseen`: numbers of records without a decision, by reason; their texts are now sentences of the store
     - `notes`: remarks on how the file was read, and on annotators with similar names
     - `texts`, `known_texts`: numbers of different sentences in the file, and of those that were already in the store
+    - `batch`: the id under which `store.imports.undo` withdraws the new events; empty without new events
     """
 
     new: int
@@ -56,6 +57,7 @@ class Imported:
     notes: tuple[str, ...] = ()
     texts: int = 0
     known_texts: int = 0
+    batch: str = ""
 
     def __iter__(self) -> Iterator[Any]:
         # Earlier versions returned a tuple of these three.
@@ -127,6 +129,7 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     """
     # Checked before the transaction, where messages can name the file.
     lines, unseen, repeats = matched(store, batch.lines, batch.unseen, batch.path)
+    lines, renamed = under_new_names(store, lines)
     lines, same_people = under_stored_names(store, lines, batch.format)
     read = len(lines)
     lines = lines if batch.is_log else in_order_of_time(without_repeats(lines))
@@ -138,24 +141,27 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     known_texts = _refuse_other_texts(store, [line.sentence for line in texts], batch.path)
     names = {line.event.annotator for line in lines}
     similar = similar_names(names, store.events.annotators()) if names else ()
-    notes = (*batch.notes, *_repeat_notes(repeats), *same_people, *similar)
+    notes = (*batch.notes, *_repeat_notes(repeats), *renamed, *same_people, *similar)
     if batch.is_log:
         _check_new_events(store, lines)
     # A log always contains undone and replaced events, so they count as already known.
     replaced = 0 if batch.is_log else _count_replaced(store, lines)
-    new = store.add_annotated(
+    added = store.add_annotated(
         [line.sentence for line in texts],
         [line.event for line in lines],
         documents=[line.document for line in texts if line.document is not None],
         codebooks=[*batch.codebooks, codebook],
         migrations=batch.migrations,
         repeats=repeats,
+        source=batch.path.name,
+        format=batch.format.name if batch.format else "",
     )
+    new = added.events
     counts = Counter(batch.left_out)
     counts.update({REPEATED: read - distinct, REMOVED: distinct - len(lines), REPLACED: replaced})
     reasons = Counter(line.reason for line in unseen)
     sizes = (len({line.sentence.id for line in texts}), known_texts)
-    return Imported(new, len(lines) - new - replaced, +counts, reasons, notes, *sizes)
+    return Imported(new, len(lines) - new - replaced, +counts, reasons, notes, *sizes, added.id)
 
 
 def _repeat_notes(repeats: Repeats) -> Iterator[str]:

@@ -313,7 +313,7 @@ def _kind(decision: ForeignDecision, changed: Row | None, place: str) -> EventKi
 def native_stamp(event: Annotation, sentence: Sentence) -> Row:
     """The stamp for a record: the native line of the decision, without text and extra."""
     row = format_line(Line(event, sentence))
-    return {column: row[column] for column in _STAMP_COLUMNS}
+    return {column: row[column] for column in _STAMP_COLUMNS if column in row}
 
 
 def native_stamps(value: Any, place: str) -> list[Row]:

@@ -39,6 +39,18 @@ def similar_names(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
             )
 
 
+def under_new_names(store: Store, lines: Sequence[Line]) -> tuple[list[Line], list[str]]:
+    """The lines with the names of today for annotators who were renamed, and a remark for each changed name."""
+    former = store.names.former() if lines else {}
+    found = {line.event.annotator: former[line.event.annotator] for line in lines if line.event.annotator in former}
+    notes = [f"'{old}' is recorded as '{new}', because this annotator was renamed" for old, new in found.items()]
+    changed = [
+        replace(line, event=replace(line.event, annotator=found.get(line.event.annotator, line.event.annotator)))
+        for line in lines
+    ]
+    return (changed, notes) if found else (list(lines), [])
+
+
 def under_stored_names(store: Store, lines: list[Line], format: Format | None) -> tuple[list[Line], list[str]]:
     """The lines under the names that their annotators have in the store, and a remark for each changed name.
 

@@ -20,7 +20,7 @@ from labels.store.contents import Contents, Extent
 from labels.store.counts import AnnotatorProgress, Counts, StrategyProgress, TextCounts
 from labels.store.database import Database, last_midnight, now
 from labels.store.documents import Context, Documents
-from labels.store.events import Draft, Events, insert_events
+from labels.store.events import Draft, Events
 from labels.store.queues.draws import SHARED, Draws, Held
 from labels.store.queues.planted import Planted
 from labels.store.queues.relabelling import QueuedSentence, Relabelling
@@ -31,6 +31,7 @@ from labels.store.scores import Scorable, Scores
 from labels.store.texts.identity import insert_aliases, insert_documents, insert_sentences, stored_sentences
 from labels.store.texts.other_versions import Repeats, insert_links
 from labels.store.texts.removals import DocumentSummary, Removals
+from labels.store.upkeep.imports import ImportBatch, Imports, record_batch
 from labels.store.upkeep.names import Names
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ __all__ = [
     "Extent",
     "Frame",
     "Held",
+    "ImportBatch",
     "QueuedSentence",
     "Repeats",
     "Scorable",
@@ -85,6 +87,7 @@ class Store:
     - `removals`: the list of documents, and documents that were withdrawn
     - `counts`: the progress and speed of annotators
     - `names`: renaming and merging annotators
+    - `imports`: batches of imported events, and their undoing
     - `contents`: all sentences to label, read document by document
 
     Raises:
@@ -109,6 +112,7 @@ class Store:
         self.removals = Removals(self._database)
         self.counts = Counts(self._database)
         self.names = Names(self._database)
+        self.imports = Imports(self._database)
         self.contents = Contents(self._database)
 
     def __enter__(self) -> Self:
@@ -134,7 +138,9 @@ class Store:
         codebooks: Iterable[Codebook] = (),
         migrations: Iterable[CodebookMigration] = (),
         repeats: Repeats | None = None,
-    ) -> int:
+        source: str = "",
+        format: str = "",
+    ) -> ImportBatch:
         """Add sentences, their events, and related documents, codebooks and migrations, in one transaction.
 
         Entries that are already in the store do not change. Sentences that the store knows under other ids, such as
@@ -142,9 +148,11 @@ class Store:
 
         Args:
             repeats: the result of `documents.repeats`; its ids are stored as further ids of the equal sentences.
+            source: the name of the file or store that the events come from.
+            format: the name of its format.
 
         Returns:
-            The number of new events.
+            The new events as a batch, which can be undone; its id is empty if there are none.
         """
         # The only method that writes to several parts: an import that fails midway must leave nothing behind.
         with self._database.writing() as connection:
@@ -158,7 +166,7 @@ class Store:
                 insert_aliases(connection, ((other, one.id) for other, one in repeats.sentences.items()))
                 insert_links(connection, repeats.links)
             moved = [replace(one, sentence_id=ids.get(one.sentence_id, one.sentence_id)) for one in events]
-            return insert_events(connection, moved)
+            return record_batch(connection, moved, source=source, format=format)
 
 
 @contextmanager

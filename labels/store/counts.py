@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from labels.gold import MEASURING
 from labels.store import tables
 from labels.store.database import Part, count_rows, now
+from labels.store.queues.relabelling import count_standing
 
 
 @dataclass(frozen=True)
@@ -182,13 +183,12 @@ class Counts(Part):
     def _measured(self, strategy: str) -> tuple[int, int, int]:
         """Count the decisions by state from draws that only measure the annotator; these decisions do not stand."""
         events, draws = tables.events, tables.draws
-        balance = sa.func.sum(sa.case((events.c.event == "undo", -1), else_=1))
         last = (
             sa.select(sa.func.max(events.c.seq).label("seq"))
             .join(draws, draws.c.id == events.c.draw_id)
             .where(draws.c.strategy == strategy)
             .group_by(events.c.sentence_id, events.c.annotator, events.c.draw_id)
-            .having(balance > 0)
+            .having(count_standing() > 0)
             .subquery()
         )
         states = Counter(self._column(sa.select(events.c.state).join(last, last.c.seq == events.c.seq)))

@@ -41,7 +41,7 @@ class Events(Part):
         """
         with self._database.writing() as connection:
             ids = [event.sentence_id for event in events]
-            if only_if and not only_if(_events_on(connection, ids, _event_query())):
+            if only_if and not only_if(events_on(connection, ids)):
                 return 0
             return insert_events(connection, events)
 
@@ -58,7 +58,7 @@ class Events(Part):
         if sentence_ids is None:
             return [_event_of(row) for row in self._rows(query)]
         with self._database.reading() as connection:
-            return _events_on(connection, sentence_ids, query)
+            return events_on(connection, sentence_ids, query)
 
     def of_draws(self, draw_ids: Sequence[str], annotator: str) -> list[Annotation]:
         """Return the annotator's events from the given draws, in the order in which they were appended."""
@@ -234,7 +234,9 @@ def fold(connection: sa.Connection, sentence_ids: set[str]) -> None:
     """
     events, decisions = tables.events, tables.decisions
     stored = (events.c.sentence_id, events.c.annotator, events.c.event, events.c.seq, events.c.state)
-    query = _event_query(*stored, events.c.draw_id).where(~tables.is_removed(events.c.sentence_id))
+    query = _event_query(*stored, events.c.draw_id, events.c.event_id, events.c.undoes).where(
+        ~tables.is_removed(events.c.sentence_id)
+    )
     for batch in batches(sorted(sentence_ids)):
         rows = connection.execute(query.where(events.c.sentence_id.in_(batch)).order_by(events.c.seq)).all()
         connection.execute(sa.delete(decisions).where(decisions.c.sentence_id.in_(batch)))
@@ -269,8 +271,11 @@ def _event_query(*columns: sa.Column[Any]) -> sa.Select[Any]:
     )
 
 
-def _events_on(connection: sa.Connection, sentence_ids: Iterable[str], query: sa.Select[Any]) -> list[Annotation]:
-    """Return the events found by `query` on the given sentences, in the order in which they were appended."""
+def events_on(
+    connection: sa.Connection, sentence_ids: Iterable[str], query: sa.Select[Any] | None = None
+) -> list[Annotation]:
+    """Return the events (found by `query`) on the given sentences, in the order in which they were appended."""
+    query = _event_query() if query is None else query
     found = rows_among(connection, query, tables.events.c.sentence_id, sentence_ids)
     return [_event_of(row) for row in sorted(found, key=lambda row: int(row.seq))]
 

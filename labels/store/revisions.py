@@ -300,6 +300,17 @@ def _to_0011(op: Operations) -> None:
     op.create_table("unblinded", *keys(sentence_id=_ID, annotator=_NAME), *filled(created_at=_MOMENT))
 
 
+def _to_0012(op: Operations) -> None:
+    """Add the batches of imported events, the events that an undone import withdraws, and former names."""
+    op.add_column("events", Column("undoes", _ID, nullable=False, server_default=""))
+    op.create_table(
+        "imports",
+        *keys(id=_ID),
+        *filled(source=Text, format=String(80), created_at=_MOMENT, undoes=_ID, first_seq=Integer, last_seq=Integer),
+    )
+    op.create_table("former_names", *keys(former=_NAME), Column("annotator", _NAME, nullable=False))
+
+
 REVISIONS = {
     "0002": _to_0002,
     "0003": _to_0003,
@@ -311,6 +322,7 @@ REVISIONS = {
     "0009": _to_0009,
     "0010": _to_0010,
     "0011": _to_0011,
+    "0012": _to_0012,
 }
 """One function per revision, which upgrades from the previous revision. The tests have the tables of revision 0001."""
 

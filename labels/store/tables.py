@@ -103,6 +103,8 @@ events = Table(
     *optional(state=_WORD, seconds=Float, suggestion=_Tuple(none_as_null=True), extra=sa.JSON(none_as_null=True)),
     Column("basis", _WORD, nullable=False, server_default=""),
     Column("informed", Boolean, nullable=False, server_default=sa.false()),
+    # The event that an undo of an import withdraws; empty for an undo of the last decision.
+    Column("undoes", _ID, nullable=False, server_default=""),
     Index("events_by_sentence", "sentence_id", "annotator"),
 )
 
@@ -119,6 +121,17 @@ decisions = Table(
     # Whether the sentence is in the store and not boilerplate. Unlabelled sentences are counted without a join.
     *filled(labellable=Boolean),
 )
+
+# Imports of events, and undone imports, with the numbers of their first and last event.
+imports = Table(
+    "imports",
+    metadata,
+    *keys(id=_ID),
+    *filled(source=Text, format=String(80), created_at=_MOMENT, undoes=_ID, first_seq=Integer, last_seq=Integer),
+)
+
+# Former names of annotators, under which later imports may still record them.
+former_names = Table("former_names", metadata, *keys(former=_NAME), Column("annotator", _NAME, nullable=False))
 
 # Labels and notes that an annotator has typed and not confirmed yet.
 drafts = Table("drafts", metadata, *keys(sentence_id=_ID, annotator=_NAME), *filled(labels=_Tuple, note=Text))

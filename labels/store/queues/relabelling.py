@@ -112,5 +112,8 @@ def _answers(annotator: str) -> sa.ScalarSelect[int]:
 
 
 def count_standing() -> sa.ColumnElement[int]:
-    """Count the selected decisions that were not undone; each undo reverts one decision."""
-    return sa.func.coalesce(sa.func.sum(sa.case((tables.events.c.event == "undo", -1), else_=1)), 0)
+    """Count the selected decisions that were not undone; each undo reverts one decision, or an earlier undo."""
+    events, target = tables.events, tables.events.alias("target")
+    restores = sa.exists().where(target.c.event_id == events.c.undoes, target.c.event == "undo")
+    reverts = (events.c.event == "undo") & ~restores
+    return sa.func.coalesce(sa.func.sum(sa.case((reverts, -1), else_=1)), 0)

@@ -27,6 +27,7 @@ class Names(Part):
                     f"'{new}' is already an annotator in {self._database.name}. To record both as one person, use "
                     f"`communique annotators merge {old} {new}`."
                 )
+            _remember(connection, old, new)
             return _move(connection, old, new)
 
     def merge(self, old: str, into: str) -> tuple[int, int]:
@@ -46,8 +47,24 @@ class Names(Part):
                 _check_known(name, names, self._database.name)
             if old == into:
                 raise InputError(f"'{old}' and '{into}' are the same name. Give two different annotators.")
+            _remember(connection, old, into)
             both = len(_decided(connection, old) & _decided(connection, into))
             return _move(connection, old, into), both
+
+    def former(self) -> dict[str, str]:
+        """Former name -> name today, for the renamed and merged annotators; without names that are in use again."""
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(tables.former_names)).all()
+            used = _names(connection)
+        return {row.former: row.annotator for row in rows if row.former not in used}
+
+
+def _remember(connection: sa.Connection, old: str, new: str) -> None:
+    """Keep the former name for later imports; earlier names of the same person lead to the new name too."""
+    table = tables.former_names
+    connection.execute(sa.delete(table).where(table.c.former.in_([old, new])))
+    connection.execute(sa.update(table).where(table.c.annotator == old).values(annotator=new))
+    connection.execute(sa.insert(table), [{"former": old, "annotator": new}])
 
 
 def _names(connection: sa.Connection) -> set[str]:

@@ -202,8 +202,8 @@ def test_a_refused_event_leaves_nothing_behind(store: Store, codebook: Codebook)
     assert (store.counts.texts(), store.events.all(), store.codebooks.all()) == (TextCounts(0, 0, 0), [], {})
     assert store.codebooks.migrations() == []
 
-    assert store.add_annotated([sentence], events[:1], **came) == 1
-    assert store.add_annotated([sentence], events[:1], **came) == 0
+    assert store.add_annotated([sentence], events[:1], **came).events == 1
+    assert store.add_annotated([sentence], events[:1], **came).events == 0
     assert (store.counts.texts(), store.codebooks.all()) == (TextCounts(1, 1, 0), {codebook.hash: codebook})
     assert store.events.all() == events[:1]
     assert store.codebooks.migrations() == came["migrations"]
