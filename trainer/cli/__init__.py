@@ -45,6 +45,7 @@ SUBCOMMANDS = {
     "export": Subcommand("trainer.cli.export:export", "runs/finetune --onnx --int8 --out runs/fast"),
     "score": Subcommand("trainer.cli.score:score", "runs/tfidf --embed"),
     "doubts": Subcommand("trainer.cli.doubts:doubts", "--kind embedding --limit 50 --queue"),
+    "loop": Subcommand("trainer.cli.loop:loop", "--annotator ana --experiment tfidf --every 50"),
     "track": Subcommand("trainer.cli.track:track", "runs/finetune runs/tfidf"),
     "leaderboard": Subcommand("trainer.cli.leaderboard:leaderboard", "--experiment communique-demo"),
     "predict": Subcommand("trainer.cli.predict:predict", "runs/finetune articles/ --out tagged.csv"),

@@ -27,7 +27,7 @@ RECORD = "tracking.json"
 RUN_TAG = "communique.run"
 """MLflow tag with the id of a record, by which a run that is already logged is recognised."""
 
-Command = Literal["train", "learning-curve", "sweep", "evaluate"]
+Command = Literal["train", "learning-curve", "sweep", "evaluate", "loop"]
 
 
 class Tracked(BaseModel):

@@ -146,6 +146,22 @@ def track_later(folder: Path, *, experiment: str = "", register_as: str = "") ->
     return _note(folder, record, _register(record, tracker.run_id, model_uri)), False
 
 
+def continue_run(folder: Path) -> Tracked:
+    """Log what has been added to the folder of a run to its MLflow run, or to a new one.
+
+    Raises:
+        DataError, TrackingError: see `track_later`.
+    """
+    record = read_record(folder)
+    connect()
+    found = _find_run(record, anywhere=True)
+    with _logged_run(record, found.info.run_id if found else "") as tracker:
+        if found is None:
+            _log_beginning(tracker, record)
+        log_folder(tracker, record, folder)
+    return _note(folder, record, Tracked(run_id=tracker.run_id))
+
+
 def _find_run(record: Record, *, anywhere: bool) -> Any:
     """Return the MLflow run of a record, or None. With `anywhere`, search all experiments: names may change."""
     with mlflow_store("read") as mlflow:
@@ -281,6 +297,22 @@ def _log_sweep(tracker: Tracker, record: Record, folder: Path) -> str:
     return ""
 
 
+def _log_loop(tracker: Tracker, record: Record, folder: Path) -> str:
+    """Log the rounds that are not logged yet as child runs, and the curve (steps are numbers of labels)."""
+    logged = _logged_trials(tracker)
+    for file in sorted(folder.glob("round-*/round.json")):
+        content = json.loads(read_text(file))
+        if content["number"] in logged:
+            continue
+        figures = {"macro_f1": content["macro_f1"], "gain_bound": content["gain"], "train_seconds": content["seconds"]}
+        figures |= {f"f1/{label}": f1 for label, f1 in content["per_label"].items()}
+        sizes = {key: content[key] for key in ("labelled", "train", "validation", "evaluated", "basis", "model_id")}
+        tag = {_TRIAL_TAG: str(content["number"])}
+        tracker.log_nested(f"{record.name} round {content['number']}", sizes, figures, "", tag)
+        tracker.log_metrics({"macro_f1": content["macro_f1"]}, step=content["labelled"])
+    return ""
+
+
 def _log_trial(
     tracker: Tracker,
     record: Record,
@@ -306,4 +338,5 @@ _LOGS: dict[str, Callable[[Tracker, Record, Path], str]] = {
     "evaluate": _log_evaluation,
     "learning-curve": _log_curve,
     "sweep": _log_sweep,
+    "loop": _log_loop,
 }

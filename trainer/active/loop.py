@@ -1,0 +1,136 @@
+"""The labelling loop as the coder sees it: what to draw next, when to fit a model again, when to suggest stopping.
+
+The state lies in the store (labels, draws, scores) and in the folder of rounds, so that the same call goes on after any
+interruption. Fitting is left to `retraining`, and drawing to `labels.sampling`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from labels.codebook.schema import Codebook
+from labels.errors import ExperimentError, counted
+from labels.gold import resolve
+from labels.records import RANDOM_STRATEGIES
+from labels.sampling.drawing import DrawRequest
+from labels.sampling.strategies import SCORED
+from labels.store import Draw, Store
+from trainer.config.experiment import Experiment
+from trainer.data.splits import Split
+from trainer.runs.loop_folder import FEWEST, LoopFolder, Round
+
+CHEAP = frozenset({"majority", "keywords", "tfidf", "embedding"})
+"""Kinds that are fitted in seconds, so that every round can afford out-of-fold figures."""
+FOLDS = 5
+STRATEGIES = ("uncertainty", "uncertain-diverse", "likely", "random")
+
+
+def on_store(experiment: Experiment, codebook: str) -> Experiment:
+    """The experiment with the store of the settings as its data.
+
+    Args:
+        codebook: the value of `--codebook`; the experiment's own codebook has precedence.
+
+    Raises:
+        ExperimentError: the experiment names files.
+    """
+    if experiment.data.train or experiment.data.only:
+        raise ExperimentError(
+            f"{experiment.name}: the loop learns from the label store. Remove `data.train` and `data.only`."
+        )
+    own = {"source": "store", "store": "", "codebook": experiment.data.codebook or codebook}
+    return experiment.model_copy(update={"data": experiment.data.model_copy(update=own)})
+
+
+@dataclass(frozen=True)
+class Step:
+    """The next draw, and the sentence that tells the coder how it is chosen."""
+
+    request: DrawRequest
+    told: str
+
+
+class LabellingLoop:
+    """The decisions of one annotator's loop.
+
+    Args:
+        request: strategy, size, seed and query of the draws that a model chooses.
+    """
+
+    def __init__(self, folder: LoopFolder, store: Store, codebook: Codebook, annotator: str, request: DrawRequest):
+        self.folder = folder
+        self._store = store
+        self._codebook = codebook
+        self._annotator = annotator
+        self._request = request
+
+    @property
+    def every(self) -> int:
+        """The number of sentences of a draw."""
+        return self._request.size
+
+    def count_gold(self) -> int:
+        """The number of sentences with gold labels."""
+        return len(resolve(self._store.events.all(), self._codebook, self._store.codebooks.history()).gold)
+
+    def is_due(self, with_gold: int, fewest: int = 1) -> bool:
+        """Whether `fewest` labels have changed since the last round, or its model has not scored every sentence."""
+        rounds = self.folder.rounds()
+        if not rounds:
+            return with_gold >= FEWEST
+        return abs(with_gold - rounds[-1].with_gold) >= fewest or not self._has_scored(rounds[-1])
+
+    def next_step(self, with_gold: int) -> Step:
+        """The annotator's unfinished draw in this loop, or the next draw."""
+        model = self.model()
+        if (open_ := self._unfinished()) is not None:
+            strategy = "random" if open_.strategy in RANDOM_STRATEGIES else open_.strategy
+            same = replace(self._request, strategy=strategy, query=open_.query, model_id=open_.model_id)
+            return Step(replace(same, without=self._held_out(model)), "Going on with the draw that is not finished.")
+        size = counted(self._request.size, "sentence")
+        if model is None or self._request.strategy not in SCORED:
+            plain = replace(self._request, strategy="random", query="", model_id="")
+            missing = FEWEST - with_gold
+            wanted = f" ({missing} more labelled sentences are needed)" if missing > 0 else ""
+            why = "" if model is not None else f", because there is no model yet{wanted}"
+            return Step(plain, f"Drawing {size} at random{why}.")
+        chosen = replace(self._request, model_id=model.model_id, without=self._held_out(model))
+        how = f"{chosen.strategy} {chosen.query}".strip()
+        return Step(chosen, f"Drawing {size} by {how}, with the model of round {model.number}.")
+
+    def model(self) -> Round | None:
+        """The last round whose model has scored the whole store; None if there is none."""
+        return next((one for one in reversed(self.folder.rounds()) if self._has_scored(one)), None)
+
+    def _has_scored(self, one: Round) -> bool:
+        known = any(model.id == one.model_id for model in self._store.scores.models())
+        return known and not self._store.scores.count_unscored(one.model_id)
+
+    def _unfinished(self) -> Draw | None:
+        """The annotator's last draw of the loop's strategies, if some of its sentences are undecided."""
+        own, seen = self._request, self._store.draws.seen_by(self._annotator)
+        kinds = [(RANDOM_STRATEGIES, ""), ((own.strategy,), own.query)]
+        for strategies, query in kinds:
+            for draw in self._store.draws.last(self._annotator, tuple(strategies), query=query):
+                made_here = draw.created_at >= self.folder.begun
+                if made_here and any(item.sentence_id not in seen for item in draw.items):
+                    return draw
+        return None
+
+    def _held_out(self, model: Round | None) -> frozenset[str]:
+        """Documents of validation and test once the split is frozen: their sentences cannot become training data."""
+        rounds = self.folder.rounds()
+        if model is None or not rounds[-1].frozen:
+            return frozenset()
+        split = Split.load(self.folder.round_folder(rounds[-1].number) / "split.json")
+        sentences = self._store.documents.sentences([*split.validation, *split.test])
+        held, first = {one.document_id for one in sentences}, self._store.documents.first_versions()
+        roots = {first.get(one, one) for one in held}
+        return frozenset(held | roots | {one for one, root in first.items() if root in roots})
+
+
+def suggests_stopping(rounds: Sequence[Round], worth: float) -> bool:
+    """Whether the last two rounds both promise less than `worth` from more labels."""
+    last = [one.gain for one in rounds[-2:]]
+    return len(last) == 2 and all(gain is not None and gain < worth for gain in last)

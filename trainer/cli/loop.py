@@ -1,0 +1,285 @@
+"""`communique loop`: draw, label, retrain beside the coder, score, draw again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labels.cli.label import AnnotatorOption, PlainOption, report_similar_names, run_session
+from labels.cli.labelling.label_options import SeedOption
+from labels.cli.terminal import CodebookOption, StoreOption, console, number, opened_store, print_next, say, table
+from labels.environment.settings import command
+from labels.errors import InputError, counted, did_you_mean
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from labels.codebook.schema import Codebook
+    from labels.environment.settings import Settings
+    from labels.store import Store
+    from trainer.active.loop import LabellingLoop
+    from trainer.active.retraining import Retraining
+    from trainer.runs.loop_folder import LoopFolder, Round
+
+ExperimentOption = Annotated[
+    str, typer.Option("--experiment", help="TOML file, or the name of a shipped experiment: tfidf, finetune, ...")
+]
+EveryOption = Annotated[int, typer.Option("--every", min=1, help="Number of sentences to draw for each round.")]
+StrategyOption = Annotated[
+    str,
+    typer.Option(
+        "--strategy", help="How a model chooses sentences: uncertainty, uncertain-diverse, 'likely LABEL', or random."
+    ),
+]
+WorthOption = Annotated[
+    float,
+    typer.Option(
+        "--worth", min=0, max=1, help="Stopping is suggested if 200 more labels promise less than this in macro-F1."
+    ),
+]
+FoldsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--folds",
+        min=0,
+        max=20,
+        help="Folds for out-of-fold figures; 0: figures on validation \\[default: 5, or 0 for slow models].",
+    ),
+]
+WaitOption = Annotated[
+    float, typer.Option("--wait", min=0, help="Seconds to wait for a new model before going on with the earlier one.")
+]
+FinishOption = Annotated[
+    bool, typer.Option("--finish", help="End the loop: train on all labels, and look at the test part, once.")
+]
+OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the loop \\[default: runs/NAME-loop].")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. model.C=1.0")]
+
+
+def loop(
+    annotator: AnnotatorOption,
+    experiment: ExperimentOption,
+    every: EveryOption = 50,
+    strategy: StrategyOption = "uncertainty",
+    worth: WorthOption = 0.01,
+    folds: FoldsOption = None,
+    wait: WaitOption = 20,
+    finish: FinishOption = False,
+    out: OutOption = None,
+    set_: SetOption = None,
+    seed: SeedOption = 13,
+    plain: PlainOption = False,
+    store: StoreOption = None,
+    codebook: CodebookOption = None,
+) -> None:
+    """Label in rounds: a model is fitted in the background to your labels and chooses the next sentences.
+
+    The same command goes on after any interruption.
+    """
+    from labels.sampling.drawing import DrawRequest
+    from trainer.active.loop import CHEAP, FOLDS, LabellingLoop, on_store
+    from trainer.active.retraining import Retraining
+    from trainer.config.experiment import load_experiment
+    from trainer.runs.loop_folder import LoopFolder
+
+    kind, query = _checked_strategy(strategy)
+    loaded = load_experiment(experiment, set_ or [])
+    with opened_store(store, codebook) as (opened, book, settings):
+        _check_label(kind, query, book)
+        chosen = on_store(loaded, settings.codebook)
+        number_of_folds = folds if folds is not None else FOLDS if loaded.model.kind in CHEAP else 0
+        path = out or Path("runs") / f"{loaded.name}-loop"
+        folder = LoopFolder.open(path, chosen, book.hash, number_of_folds)
+        if finish:
+            _finish(folder, settings)
+            return
+        _refuse_ended(folder)
+        request = DrawRequest(kind, every, seed=seed, query=query)
+        labelling = LabellingLoop(folder, opened, book, annotator, request)
+        report_similar_names(opened, annotator)
+        retraining = Retraining(folder, settings.store)
+        _go_round(labelling, retraining, opened, book, annotator, plain=plain, wait=wait, worth=worth)
+        if retraining.running:
+            say("A model is being fitted in the background; the same command will use it.")
+        say(f"All decisions are saved in {opened.name}, all rounds in {path}.")
+    # The command as it was given: options that define the loop must not be lost.
+    options = _again(annotator, experiment, strategy, out, set_, settings)
+    print_next(options, f"{options} --finish", command("status", store=settings.store))
+
+
+def _go_round(
+    labelling: LabellingLoop,
+    retraining: Retraining,
+    store: Store,
+    book: Codebook,
+    annotator: str,
+    *,
+    plain: bool,
+    wait: float,
+    worth: float,
+) -> None:
+    """Draw and label until the annotator ends the loop or nothing is left."""
+    from labels.annotate.tasks import LabellingSession
+
+    # At the start, a few labels of an interrupted draw are no reason to wait for a new model.
+    shown = _between(labelling, retraining, -1, wait, worth, fewest=labelling.every)
+    while True:
+        step = labelling.next_step(labelling.count_gold())
+        session = LabellingSession(store, book, annotator, step.request)
+        if not session.remaining:
+            say(_nothing_left(step.request.without))
+            return
+        say(step.told)
+        with store.windows.open(annotator) as windows:
+            last = run_session(session, book, annotator, plain=plain, windows=windows)
+        say(f"{last.decided} decided, {last.remaining} left in this draw.")
+        if last.remaining:
+            return
+        shown = _between(labelling, retraining, shown, wait, worth)
+        if not _wants_more():
+            return
+
+
+def _between(
+    labelling: LabellingLoop, retraining: Retraining, shown: int, wait: float, worth: float, *, fewest: int = 1
+) -> int:
+    """Start a retraining if it is due, wait for it for a while, and show new rounds; returns the last round shown."""
+    gold = labelling.count_gold()
+    if labelling.is_due(gold, fewest) and not retraining.running:
+        retraining.start(gold)
+    if retraining.running:
+        say(f"Retraining on {counted(gold, 'labelled sentence')} ...")
+    if not retraining.wait(wait):
+        say(f"Retraining has been running for {retraining.seconds:.0f} s and goes on in the background.")
+    if failure := retraining.failure():
+        say(f"Retraining failed, and the loop goes on {_meanwhile(labelling)}: {failure}")
+    rounds = labelling.folder.rounds()
+    if rounds and rounds[-1].number != shown:
+        print_rounds(rounds, worth)
+    return rounds[-1].number if rounds else 0
+
+
+def _meanwhile(labelling: LabellingLoop) -> str:
+    model = labelling.model()
+    return f"with the model of round {model.number}" if model else "with random draws"
+
+
+def _wants_more() -> bool:
+    say("[Enter] draw more  [q] quit\n: ", newline=False)
+    try:
+        return not input().strip()
+    except EOFError:
+        return False
+
+
+def _nothing_left(without: frozenset[str]) -> str:
+    if without:
+        return (
+            "Nothing is left to draw outside the documents of validation and test, whose sentences are not for "
+            "training. Add texts with `communique ingest`, or end the loop with --finish."
+        )
+    return "Nothing is left to draw. Add texts with `communique ingest`, or end the loop with --finish."
+
+
+# -- the curve
+
+
+def print_rounds(rounds: Sequence[Round], worth: float) -> None:
+    """Print the learning curve over the rounds, what the last round left out, and whether to stop."""
+    from trainer.active.loop import suggests_stopping
+
+    last = rounds[-1]
+    console.print(_curve(rounds))
+    say(
+        f"Macro-F1 is {last.basis}, over the sentences that no model chose. Nothing has been measured on the test part "
+        f"({counted(last.test, 'sentence')})."
+    )
+    if not last.frozen:
+        say("The test part is still too small to be resampled, so the split is made anew in each round.")
+    for note in last.notes:
+        say(f"Note: {note}.")
+    if last.gain is None:
+        say(f"The gain from more labels cannot be estimated yet: {last.reason}.")
+    else:
+        say(f"200 more labels promise at most {last.gain:+.3f} in macro-F1 (upper 90% bound of the fitted gain).")
+    if suggests_stopping(rounds, worth):
+        say(f"This is below {worth:g} in two successive rounds: consider to stop, with --finish.")
+
+
+def _curve(rounds: Sequence[Round]) -> Table:
+    headings = ("round", "labelled", "train", "evaluated", "macro-F1", "", "gain ≤")
+    return table(headings, _rows(rounds), align="rrrrrlr")
+
+
+def _rows(rounds: Sequence[Round]) -> Iterator[tuple[str, ...]]:
+    for one in rounds:
+        bar = "█" * round(20 * (one.macro_f1 or 0))
+        sizes = (f"{size:,}" for size in (one.labelled, one.train, one.evaluated))
+        yield str(one.number), *sizes, number(one.macro_f1), bar, number(one.gain)
+
+
+# -- the end
+
+
+def _finish(folder: LoopFolder, settings: Settings) -> None:
+    import os
+
+    from labels.cli.terminal import progress_bars
+    from trainer.cli.evaluate import print_report
+    from trainer.cli.track import report_untracked
+    from trainer.cli.train import print_saved
+    from trainer.runs.rounds import finish_loop
+
+    _refuse_ended(folder)
+    os.environ["COMMUNIQUE_STORE"] = settings.store  # as for the rounds: the experiment must not contain a password
+    with progress_bars():
+        result = finish_loop(folder)
+    print_report(result.report)
+    print_saved(result)
+    report_untracked((result.folder, result.tracked))
+
+
+def _refuse_ended(folder: LoopFolder) -> None:
+    if folder.final.exists():
+        raise InputError(
+            f"{folder.final}: this loop has ended and its test part has been looked at. Label on with "
+            "`communique label`, or begin another loop with --out."
+        )
+
+
+def _again(
+    annotator: str, experiment: str, strategy: str, out: Path | None, set_: list[str] | None, settings: Settings
+) -> str:
+    words = ["loop", "--annotator", annotator, "--experiment", experiment]
+    words += ["--strategy", strategy] * (strategy != "uncertainty")
+    words += ["--out", str(out)] if out else []
+    words += [word for one in set_ or [] for word in ("--set", one)]
+    return command(*words, store=settings.store, codebook=settings.codebook)
+
+
+def _checked_strategy(strategy: str) -> tuple[str, str]:
+    """The strategy, and the label of `likely`.
+
+    Raises:
+        InputError: the loop does not have this strategy.
+    """
+    from trainer.active.loop import STRATEGIES
+
+    kind, _, query = strategy.strip().partition(" ")
+    if kind not in STRATEGIES or (query and kind != "likely"):
+        raise InputError(
+            f"--strategy '{strategy}': the loop does not draw in this way{did_you_mean(kind, STRATEGIES)}. Use "
+            "uncertainty, uncertain-diverse, 'likely LABEL' or random."
+        )
+    return kind, query.strip()
+
+
+def _check_label(kind: str, label: str, book: Codebook) -> None:
+    if kind == "likely" and label not in book.label_names:
+        raise InputError(
+            f"--strategy 'likely {label}': the codebook has no label '{label}'"
+            f"{did_you_mean(label, book.label_names)}. Its labels: {', '.join(book.label_names)}."
+        )
