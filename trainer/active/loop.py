@@ -88,7 +88,7 @@ class LabellingLoop:
             strategy = "random" if open_.strategy in RANDOM_STRATEGIES else open_.strategy
             same = replace(self._request, strategy=strategy, query=open_.query, model_id=open_.model_id)
             return Step(replace(same, without=self._held_out(model)), "Going on with the draw that is not finished.")
-        size = counted(self._request.size, "sentence")
+        size = f"up to {counted(self._request.size, 'sentence')}"
         if model is None or self._request.strategy not in SCORED:
             plain = replace(self._request, strategy="random", query="", model_id="")
             missing = FEWEST - with_gold

@@ -26,6 +26,9 @@ _BUSY = 75
 """Exit status of a process that found another process at work (EX_TEMPFAIL of sysexits.h)."""
 
 
+_CHILD = f"import sys; from {__name__} import main; sys.exit(main(sys.argv[1], int(sys.argv[2])))"
+
+
 class Retraining:
     """The process that fits the next round of a loop, if one was started here.
 
@@ -59,7 +62,7 @@ class Retraining:
         if self.running:
             return
         self._begun = time.monotonic()
-        words = [sys.executable, "-m", __name__, str(self._loop.path.resolve()), str(with_gold)]
+        words = [sys.executable, "-c", _CHILD, str(self._loop.path.resolve()), str(with_gold)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  our own module
                 words,
@@ -123,7 +126,3 @@ def _fit_and_score(loop: LoopFolder, with_gold: int) -> None:
     last = rounds[-1] if rounds and rounds[-1].with_gold == with_gold else fit_round(loop, with_gold)
     with Store(load_settings().store, create=False) as store:
         score_artefact(loop.round_folder(last.number) / "artefact", store)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], int(sys.argv[2])))

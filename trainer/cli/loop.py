@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,7 +84,7 @@ def loop(
     from trainer.active.loop import CHEAP, FOLDS, LabellingLoop, on_store
     from trainer.active.retraining import Retraining
     from trainer.config.experiment import load_experiment
-    from trainer.runs.loop_folder import LoopFolder
+    from trainer.runs.loop_folder import SETTINGS, LoopFolder
 
     kind, query = _checked_strategy(strategy)
     loaded = load_experiment(experiment, set_ or [])
@@ -92,6 +93,10 @@ def loop(
         chosen = on_store(loaded, settings.codebook)
         number_of_folds = folds if folds is not None else FOLDS if loaded.model.kind in CHEAP else 0
         path = out or Path("runs") / f"{loaded.name}-loop"
+        if finish and not (path / SETTINGS).is_file():
+            raise InputError(
+                f"{path}: there is no loop in this folder. Begin one by leaving out --finish, or check --out."
+            )
         folder = LoopFolder.open(path, chosen, book.hash, number_of_folds)
         if finish:
             _finish(folder, settings)
@@ -105,9 +110,11 @@ def loop(
         if retraining.running:
             say("A model is being fitted in the background; the same command will use it.")
         say(f"All decisions are saved in {opened.name}, all rounds in {path}.")
-    # The command as it was given: options that define the loop must not be lost.
-    options = _again(annotator, experiment, strategy, out, set_, settings)
-    print_next(options, f"{options} --finish", command("status", store=settings.store))
+    again = partial(_again, annotator, experiment, out, set_, folds, settings)
+    defaults = {"--every": (every, 50), "--strategy": (strategy, "uncertainty"), "--worth": (worth, 0.01)}
+    changed = [word for key, (own, usual) in defaults.items() if own != usual for word in (key, str(own))]
+    ending = [again("--finish")] if folder.rounds() else []
+    print_next(again(*changed), *ending, command("status", store=settings.store))
 
 
 def _go_round(
@@ -251,11 +258,18 @@ def _refuse_ended(folder: LoopFolder) -> None:
 
 
 def _again(
-    annotator: str, experiment: str, strategy: str, out: Path | None, set_: list[str] | None, settings: Settings
+    annotator: str,
+    experiment: str,
+    out: Path | None,
+    set_: list[str] | None,
+    folds: int | None,
+    settings: Settings,
+    *more: str,
 ) -> str:
-    words = ["loop", "--annotator", annotator, "--experiment", experiment]
-    words += ["--strategy", strategy] * (strategy != "uncertainty")
+    """The same command, with every option that defines the loop."""
+    words = ["loop", "--annotator", annotator, "--experiment", experiment, *more]
     words += ["--out", str(out)] if out else []
+    words += [] if folds is None else ["--folds", str(folds)]
     words += [word for one in set_ or [] for word in ("--set", one)]
     return command(*words, store=settings.store, codebook=settings.codebook)
 

@@ -61,12 +61,14 @@ def sentences() -> Counter[str]:
 
 def test_a_loop_draws_fits_scores_and_goes_on_where_it_was_interrupted(coded: Codebook) -> None:
     first = run(*LOOP, typed=typed(1)).output
-    assert "Drawing 35 sentences at random, because there is no model yet (30 more labelled sentences are" in first
+    assert (
+        "Drawing up to 35 sentences at random, because there is no model yet (30 more labelled sentences are" in first
+    )
     assert "macro-F1" in first
     assert "The gain from more labels cannot be estimated yet: the curve needs 4 rounds, and has 1." in first
 
     begun = run(*LOOP, typed="a\n" * 10).output
-    assert "Drawing 35 sentences by uncertainty, with the model of round 1." in begun
+    assert "Drawing up to 35 sentences by uncertainty, with the model of round 1." in begun
     assert "Retraining" not in begun
     assert events() == {"random": 35, "uncertainty": 10}
 
@@ -104,6 +106,10 @@ def test_a_failing_retraining_is_told_in_one_line_and_labelling_goes_on(coded: C
 )
 def test_wrong_options_are_refused(coded: Codebook, options: tuple[str, ...], message: str) -> None:
     assert message in refuse(*LOOP, *options)
+
+
+def test_a_loop_that_was_not_begun_cannot_be_finished(coded: Codebook) -> None:
+    assert "runs/small-loop: there is no loop in this folder" in refuse(*LOOP, "--finish")
 
 
 def test_other_settings_need_another_folder(coded: Codebook) -> None:
