@@ -78,7 +78,7 @@ def test_only_runs_and_what_mlflow_itself_runs_import_mlflow() -> None:
     users = {
         name_of(path) for path in MODULES if any(name.split(".")[0] == "mlflow" for name in imported(parsed(path)))
     }
-    rooms = ("connection", "locations", "registry", "tracker")
+    rooms = ("champions", "connection", "locations", "outputs", "registry", "tracker")
     allowed = {f"trainer.runs.tracking.{name}" for name in rooms} | {"trainer.model.pyfunc"}
     assert users == allowed
 
@@ -135,7 +135,7 @@ def test_no_room_has_more_than_14_entries() -> None:
 
 
 def test_modules_of_one_name_are_about_one_thing() -> None:
-    commands = {ROOT / "labels/cli", ROOT / "trainer/cli"}
+    commands = {ROOT / "labels/cli", ROOT / "trainer/cli", ROOT / "trainer/cli/choice"}
     named = [path for path in {*MODULES, *ROOMS} if path.stem != "__init__" and path.parent not in commands]
     names = Counter(path.stem for path in named)
     assert {name for name, count in names.items() if count > 1} == set(SAME_NAME)

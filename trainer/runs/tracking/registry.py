@@ -110,7 +110,7 @@ def fetch_artefact(reference: str) -> Path:
     try:
         folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=reference))
     except (MlflowException, OSError, ImportError) as error:
-        raise ArtefactError(f"{reference}: {_explain(reference, error)}") from error
+        raise ArtefactError(f"{reference}: {explain(reference, error)}") from error
     for candidate in (folder, folder / ARTEFACT, *sorted(folder.glob("artifacts/*"))):
         if (candidate / "manifest.json").is_file():
             return candidate
@@ -184,7 +184,7 @@ def _check_size(reference: str, max_bytes: int) -> None:
                 if size > max_bytes:
                     raise _too_large(reference, max_bytes)
     except (MlflowException, OSError) as error:
-        raise ArtefactError(f"{reference}: {_explain(reference, error)}") from error
+        raise ArtefactError(f"{reference}: {explain(reference, error)}") from error
 
 
 def _too_large(reference: str, max_bytes: int) -> ArtefactError:
@@ -196,7 +196,7 @@ def _too_large(reference: str, max_bytes: int) -> ArtefactError:
 # -- explanations of failed fetches
 
 
-def _explain(reference: str, error: Exception) -> str:
+def explain(reference: str, error: Exception) -> str:
     """Explain why MLflow could not resolve a reference, and how to fix the problem."""
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException

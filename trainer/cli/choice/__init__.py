@@ -1,0 +1,1 @@
+"""Commands that compare models, promote one to champion, and report on one."""

@@ -1,0 +1,97 @@
+"""The figures of a report as text, each with its provenance: the file and key that it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainer.evaluation.metrics import CALIBRATION_BINS
+from trainer.runs.pages.contents import Contents
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A figure as text, e.g. "0.812", its interval as text (empty if there is none), and where it comes from."""
+
+    name: str
+    text: str
+    interval: str
+    source: str
+
+    @property
+    def whole(self) -> str:
+        """The figure with its interval."""
+        return f"{self.text} ({self.interval})" if self.interval else self.text
+
+
+def shown(value: float | None, digits: int = 3) -> str:
+    """Return a figure as text; "undefined" for None."""
+    return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+def headline(contents: Contents) -> list[Fact]:
+    """Return the headline figures: macro-F1, micro-F1, exact match and calibration error."""
+    report = contents.report
+    exact = report.exact_match_name
+    names = {"macro_f1": "macro-F1", "micro_f1": "micro-F1", exact: exact.replace("_", " ")}
+    facts = [
+        Fact(name, shown(getattr(report, key)), interval_of(contents, key), f"report.json: {key}, intervals.{key}")
+        for key, name in names.items()
+    ]
+    error = shown(report.calibration.expected_calibration_error)
+    name = f"calibration error ({CALIBRATION_BINS} bins)"
+    return [*facts, Fact(name, error, "", "report.json: calibration.expected_calibration_error")]
+
+
+def interval_of(contents: Contents, key: str) -> str:
+    """Return the interval of a headline figure as text; empty if there is none."""
+    found = getattr(contents.report.intervals, key, None)
+    return "" if found is None or found.low is None else f"{found.low:.3f} to {found.high:.3f}"
+
+
+def label_interval(contents: Contents, label: str) -> str:
+    """Return the interval of a label's F1 as text; empty if there is none."""
+    intervals = contents.report.intervals
+    found = intervals.per_label_f1.get(label) if intervals else None
+    return "" if found is None or found.low is None else f"{found.low:.3f} to {found.high:.3f}"
+
+
+def label_rows(contents: Contents) -> list[dict[str, str]]:
+    """Return the figures of each label as text."""
+    return [
+        {
+            "label": label,
+            "precision": shown(own.precision),
+            "recall": shown(own.recall),
+            "f1": shown(own.f1),
+            "interval": label_interval(contents, label) or "–",
+            "average_precision": shown(own.average_precision),
+            "support": str(own.support),
+            "threshold": "argmax" if own.threshold is None else f"{own.threshold:.2f}",
+        }
+        for label, own in contents.report.per_label.items()
+    ]
+
+
+def identity(contents: Contents) -> list[Fact]:
+    """Return what identifies the data and the model; unknown values are left out."""
+    report, manifest = contents.report, contents.manifest
+    book, test = report.codebook, f"{report.n_test} in {report.n_groups} groups of documents"
+    packages = ", ".join(f"{name} {own}" for name, own in manifest.packages.items()) if manifest else ""
+    rows = [
+        ("data", report.data, "report.json: data"),
+        ("split", report.split_hash, "report.json: split_hash"),
+        ("test sentences", f"{test}, hash {contents.test_hash}", "predictions.parquet: part test"),
+        ("train, validation", _sizes(contents), "report.json: n_train, n_validation"),
+        ("training data", manifest.training_hash if manifest else "", "manifest.json: training_hash"),
+        ("codebook", f"{book.name} {book.version}, hash {book.hash}" if book else "", "report.json: codebook"),
+        ("model", f"{report.kind}, id {report.model_id}", "report.json: kind, model_id"),
+        ("seed", "" if report.seed is None else str(report.seed), "report.json: seed"),
+        ("trained at", manifest.created_at if manifest else "", "manifest.json: created_at"),
+        ("packages", packages, "manifest.json: packages"),
+    ]
+    return [Fact(name, value, "", source) for name, value, source in rows if value]
+
+
+def _sizes(contents: Contents) -> str:
+    train, validation = contents.report.n_train, contents.report.n_validation
+    return "" if train is None or validation is None else f"{train} and {validation} sentences"
