@@ -72,6 +72,8 @@ class Compared:
 
 TUNED = "the thresholds were tuned on these sentences, so both models look slightly better here than on new ones"
 
+SEALED = "figures on test are honest only as long as no choice is made by them: choose on validation"
+
 
 def compare_sides(first: Side, second: Side, part: str = "") -> Compared:
     """Compare two runs on the predictions of one part.
@@ -95,7 +97,7 @@ def compare_sides(first: Side, second: Side, part: str = "") -> Compared:
         raise DataError(f"{first.name}: the part '{part}' has no sentences. Choose another with --part.")
     theirs = _in_order(ours, theirs, (first.name, second.name), part)
     _refuse_other_split(first, second)
-    notes = (TUNED,) if part == "validation" else ()
+    notes = {"validation": (TUNED,), "test": (SEALED,)}.get(part, ())
     return _compared(first.name, second.name, first.report.labels, part, ours, theirs, notes)
 
 

@@ -10,7 +10,7 @@ from html import escape
 COLOURS = 8
 """Number of colours, `--c0` to `--c7`; a chart shows at most this many series."""
 _WIDTH, _HEIGHT = 340, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 42, 10, 10, 38
+_LEFT, _RIGHT, _TOP, _BOTTOM = 42, 16, 10, 38
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ def line_chart(title: str, series: Sequence[Series], x: Axis, y: Axis, *, diagon
 
 def interval_chart(title: str, rows: Sequence[tuple[str, float | None, float | None, float | None]]) -> str:
     """Draw a figure in [0, 1] and its interval (None if there is none) for each named row."""
-    left, step, width = 150, 26, 620
-    room = width - left - 60
+    left, step, width = 140, 26, 460
+    room = width - left - 50
     parts = []
     for number, (name, value, low, high) in enumerate(rows):
         y = 16 + number * step

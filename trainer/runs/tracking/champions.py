@@ -181,10 +181,10 @@ def _refuse_overtaken(client: Any, name: str, instead_of: str) -> None:
         was = f"version {instead_of}" if instead_of else "no version"
         raise TrackingError(
             f"another promotion was faster: the champion of '{name}' was {was} when the comparison began, and is "
-            f"version {now} now. Nothing was changed. Run the command again to compare with the new champion."
+            f"version {now} now. The alias was not moved. Run the command again to compare with the new champion."
             if now
-            else f"the alias '{CHAMPION}' of '{name}' was removed during the comparison. Nothing was changed. Run the "
-            "command again."
+            else f"the alias '{CHAMPION}' of '{name}' was removed during the comparison. The alias was not moved. Run "
+            "the command again."
         )
 
 
