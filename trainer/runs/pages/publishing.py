@@ -17,10 +17,10 @@ from trainer.evaluation.plots import remarks
 from trainer.model.model import MANIFEST, package_versions
 from trainer.runs.pages import facts
 from trainer.runs.pages.charts import PREVALENCES, confusion_table, draw_charts, precision_at_prevalence
-from trainer.runs.pages.contents import Contents
-from trainer.runs.pages.drawing import interval_chart
 from trainer.runs.pages.escapes import markdown, tex
+from trainer.runs.pages.material import Contents
 from trainer.runs.pages.rendering import render
+from trainer.runs.pages.svg import interval_chart
 
 MOST_ERRORS = 500
 """Maximum number of errors on the page; the most confident ones are shown."""

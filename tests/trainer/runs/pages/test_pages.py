@@ -19,8 +19,8 @@ from trainer.data.dataset import write_predictions
 from trainer.evaluation.report import Outcome
 from trainer.runs.choice.sides import read_side
 from trainer.runs.pages.charts import confusion_table, precision_at_prevalence
-from trainer.runs.pages.contents import Contents, read_contents
 from trainer.runs.pages.escapes import markdown, tex
+from trainer.runs.pages.material import Contents, read_contents
 from trainer.runs.pages.publishing import PAGES, find_mistakes, publish
 from trainer.runs.run import RunResult
 
