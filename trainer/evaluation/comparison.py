@@ -165,7 +165,8 @@ class _Pair:
             return replace(made, reason=few)
         influence = _influence(second) - _influence(first)
         concerned = int(((first.tp + first.fp + first.fn + second.fp) > 0).any(axis=1).sum())
-        return _tested(made, influence, concerned, self.confidence)
+        differing = int(((first.fp != second.fp) | (first.fn != second.fn)).any(axis=1).sum())
+        return _tested(made, influence, concerned, differing, self.confidence)
 
 
 def _columns(each: Floats, columns: Sequence[int], *, pooled: bool) -> Floats:
@@ -186,39 +187,29 @@ def _influence(counts: Counts) -> Floats:
     return np.asarray((scores.mean() - scores) * (len(scores) - 1) / len(scores))
 
 
-def _tested(made: Difference, influence: Floats, concerned: int, confidence: float) -> Difference:
+def _tested(made: Difference, influence: Floats, concerned: int, differing: int, confidence: float) -> Difference:
     """Add the interval and the p value to a difference.
 
     Args:
         influence: the influence of each group on the difference, of shape (groups,), with mean 0.
         concerned: number of groups in which a label occurs or is predicted.
+        differing: number of groups in which the two models make different errors: the observations behind the
+            standard error, however many groups there are.
     """
     from scipy.stats import t
 
     assert made.effect is not None
-    n_groups, squares = len(influence), influence**2
-    error = math.sqrt(n_groups / (n_groups - 1) * squares.sum())
+    n_groups = len(influence)
+    error = math.sqrt(n_groups / (n_groups - 1) * (influence**2).sum())
     if error < 1e-9:
         # No prediction differs in any group. The bound is that of Clopper and Pearson for 0 events: so large a share of
         # groups could still differ.
         reach = 1 - ((1 - confidence) / 2) ** (1 / max(concerned, 1))
         return replace(made, low=made.effect - reach, high=made.effect + reach, p=1.0)
-    freedom = degrees_of_freedom(squares)
+    freedom = max(differing - 1, 1)
     reach = float(t.ppf((1 + confidence) / 2, freedom)) * error
     p = float(2 * t.sf(abs(made.effect) / error, freedom))
     return replace(made, low=max(-1.0, made.effect - reach), high=min(1.0, made.effect + reach), p=p)
-
-
-def degrees_of_freedom(squares: Floats) -> float:
-    """Return the degrees of freedom of a variance estimate that is a sum of squares, of shape (groups,).
-
-    The sum of m equal squares and any number of zeros has m: few groups in which two models differ are few
-    observations, however many groups there are. At least 1.
-
-    Source: Satterthwaite (1946), with squares in place of their expectations, as in the effective number of clusters of
-    Carter, Schnepel and Steigerwald (2017).
-    """
-    return max(float(squares.sum() ** 2 / (squares**2).sum()), 1.0)
 
 
 def needed_sentences(difference: Difference, n: int, margin: float) -> int | None:

@@ -15,7 +15,6 @@ from trainer.evaluation.comparison import (
     Difference,
     changed_rows,
     compare_predictions,
-    degrees_of_freedom,
     holm,
     needed_sentences,
 )
@@ -122,9 +121,17 @@ def test_holm_gives_a_worked_example() -> None:
     assert [own.adjusted_p for own in found] == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
-def test_degrees_of_freedom_count_the_groups_that_differ() -> None:
-    assert degrees_of_freedom(np.array([4.0, 4.0, 4.0, 0, 0, 0])) == pytest.approx(3)
-    assert degrees_of_freedom(np.array([9.0, 0.0, 0.0])) == 1
+def test_few_documents_that_differ_are_few_observations() -> None:
+    """As in a sign test: five wins out of five are no proof, eight out of eight are, however many documents agree."""
+    gold, first, _ = simulated()
+    gold[:, 2] = first[:, 2] = False
+    second = first.copy()
+    wrong = np.flatnonzero(gold[:, 0] & ~first[:, 0])
+    found = []
+    for wins in (5, 8):
+        second[wrong[:wins], 0] = True
+        found.append(compared(gold, first, second, groups=list(range(len(gold)))).decided[0].p or 0)
+    assert found[0] > 0.05 > found[1]
 
 
 @pytest.mark.parametrize(
