@@ -123,7 +123,9 @@ def bootstrap_rejections(sample: Sample, columns: list[int], rng: np.random.Gene
     """Whether the 95% percentile interval over documents excludes 0, by label."""
     n = int(sample.documents.max()) + 1
     weights = rng.multinomial(n, np.full(n, 1 / n), DRAWS).astype(float)
-    drawn = [_f1(group_counts(sample.gold, own, sample.documents), weights) for own in (sample.first, sample.second)]
+    drawn = [
+        _f1(group_counts(sample.gold, own, sample.documents.tolist()), weights) for own in (sample.first, sample.second)
+    ]
     low, high = np.nanquantile(drawn[1] - drawn[0], (0.025, 0.975), axis=0)
     return [bool(low[i] > 0 or high[i] < 0) for i in columns]
 

@@ -228,8 +228,8 @@ def needed_sentences(difference: Difference, n: int, margin: float) -> int | Non
     if reach <= margin:
         return None
     needed = n * (reach / margin) ** 2
-    unit = 10 ** max(int(math.log10(needed)) - 1, 0)
-    return math.ceil(needed / unit) * unit
+    unit: int = 10 ** max(int(math.log10(needed)) - 1, 0)
+    return int(math.ceil(needed / unit) * unit)
 
 
 def changed_rows(first: Bools, second: Bools) -> NDArray[np.int_]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from labels.output.drafts import write_whole
-from labels.unicode.invisible import visible
 from trainer.evaluation.comparison import MACRO_F1, RARE_LABELS, Difference
 from trainer.runs.choice.comparing import Compared
 from trainer.runs.pages.rendering import render
@@ -17,7 +16,7 @@ def write_changes(compared: Compared, path: Path) -> None:
     Raises:
         DataError: the file cannot be written.
     """
-    write_whole(path, [render("comparison.html", compared=compared, rows=figure_rows(compared), visible=visible)])
+    write_whole(path, [render("comparison.html", compared=compared, rows=figure_rows(compared))])
 
 
 def figure_rows(compared: Compared) -> list[tuple[str, ...]]:

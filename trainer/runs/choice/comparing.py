@@ -195,11 +195,11 @@ def compare_models(first: str, second: str, data: Path, options: ReadingOptions 
     examples = labelled.examples[0]
     if not examples:
         raise DataError(f"{data}: no labelled rows. Add rows, or name another file with --data.")
-    answers = []
+    answers: list[Predicted] = []
     for name, model in zip((first, second), models, strict=True):
         with progress_stage(name):
             answers.append(predict_examples(model, examples))
     notes = [*labelled.notes]
     if ours.hash != theirs.hash:
         notes.append("the models were trained with different versions of the codebook")
-    return _compared(first, second, ours.label_names, data.name, *answers, notes)
+    return _compared(first, second, ours.label_names, data.name, answers[0], answers[1], notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -122,16 +123,12 @@ def read_predictions(path: Path, labels: Sequence[str]) -> dict[str, Predicted]:
     return {part: _predicted([row for row in rows if row["split"] == part], labels) for part in parts}
 
 
-def _predicted(rows: Sequence[dict[str, object]], labels: Sequence[str]) -> Predicted:
+def _predicted(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> Predicted:
     examples = [
         Example(
-            str(row["example_id"]),
-            str(row["document_id"]),
-            str(row["text"]),
-            tuple(row["gold"]),  # type: ignore[arg-type]  # checked by the file's schema
-            synthetic=bool(row["synthetic"]),
+            row["example_id"], row["document_id"], row["text"], tuple(row["gold"]), synthetic=bool(row["synthetic"])
         )
         for row in rows
     ]
-    assigned = np.array([[label in row["labels"] for label in labels] for row in rows], dtype=bool)  # type: ignore[operator]
+    assigned = np.array([[label in row["labels"] for label in labels] for row in rows], dtype=np.bool_)
     return Predicted(examples, assigned, np.array([row["probabilities"] for row in rows], dtype=np.float64))

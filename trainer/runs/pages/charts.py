@@ -143,12 +143,12 @@ def confusion_table(outcome: Outcome) -> tuple[tuple[str, ...], list[list[int]]]
     matrix = np.zeros((len(names), len(names)), dtype=int)
     none = len(outcome.labels)
     for gold, predicted in zip(outcome.gold, outcome.predicted, strict=True):
-        for i in np.flatnonzero(gold & predicted):
+        for i in np.flatnonzero(gold & predicted).tolist():
             matrix[i, i] += 1
-        missed, wrong = np.flatnonzero(gold & ~predicted), np.flatnonzero(predicted & ~gold)
+        missed, wrong = (np.flatnonzero(each).tolist() for each in (gold & ~predicted, predicted & ~gold))
         if not gold.any() and not predicted.any():
             matrix[none, none] += 1
-        for i in missed if len(missed) else [none] * bool(len(wrong)):
-            for j in wrong if len(wrong) else [none]:
+        for i in missed or [none] * bool(wrong):
+            for j in wrong or [none]:
                 matrix[i, j] += 1
     return names, matrix.tolist()

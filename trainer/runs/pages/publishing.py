@@ -12,7 +12,6 @@ import numpy as np
 from labels.errors import DataError
 from labels.output.drafts import write_whole
 from labels.output.folders import make_folder
-from labels.unicode.invisible import visible
 from trainer.evaluation.plots import remarks
 from trainer.model.model import MANIFEST, package_versions
 from trainer.runs.pages import facts
@@ -86,7 +85,6 @@ def page_values(contents: Contents) -> dict[str, Any]:
         "n_mistakes": len(mistakes),
         "card": _metadata(contents),
         "version": package_versions()["communique"],
-        "visible": visible,
         "md": markdown,
         "tex": tex,
     }

@@ -6,13 +6,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from labels.unicode.invisible import visible
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **values: Any) -> str:
     """Fill in a template of this room.
 
-    Values are escaped for HTML in templates that end with `.html`; other templates are plain text.
+    Control characters in values are made visible. Values are escaped for HTML in templates that end with `.html`; other
+    templates are plain text.
     """
     return str(_environment().get_template(template).render(**values))
 
@@ -25,6 +28,7 @@ def _environment() -> Any:
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
