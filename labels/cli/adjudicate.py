@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from labels.cli.label import AnnotatorOption, PlainOption, report_similar_names, run_session
-from labels.cli.terminal import CodebookOption, StoreOption, console, opened_store, print_next
+from labels.cli.label import PlainOption, report_similar_names, run_session
+from labels.cli.terminal import AnnotatorOption, CodebookOption, StoreOption, console, opened_store, print_next
 from labels.environment.settings import command
 from labels.errors import InputError, counted
 
@@ -25,7 +25,7 @@ BlindNamesOption = Annotated[
 
 
 def adjudicate_command(
-    annotator: AnnotatorOption,
+    annotator: AnnotatorOption = "",
     majority: MajorityOption = False,
     blind: BlindNamesOption = False,
     plain: PlainOption = False,

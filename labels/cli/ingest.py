@@ -14,6 +14,7 @@ from labels.cli.terminal import (
     console,
     print_next,
     progress_bars,
+    warn_of_place,
 )
 from labels.environment.settings import command, load_settings
 from labels.errors import counted
@@ -50,6 +51,7 @@ def ingest_command(
     with filled_store(settings.store) as opened, progress_bars():
         report = ingest(opened, paths, text_column, keep_quotes=keep_quotes, resplit=resplit, even_purged=even_purged)
         counts = opened.counts.texts()
+    warn_of_place(settings.store)
     for message in report.rejected:
         console.print(f"Left out: {message}", style="yellow")
     for note in report.notes:

@@ -36,10 +36,19 @@ from labels.cli.labelling.label_options import (
     UnblindOption,
 )
 from labels.cli.labelling.review_list import print_rows, utc_moment
-from labels.cli.terminal import CodebookOption, StoreOption, console, local_time, opened_store, print_next, say
+from labels.cli.terminal import (
+    AnnotatorOption,
+    CodebookOption,
+    StoreOption,
+    console,
+    local_time,
+    opened_store,
+    print_next,
+    say,
+)
 from labels.environment.settings import command
 from labels.errors import InputError, counted, did_you_mean
-from labels.unicode.invisible import clean, person_name
+from labels.unicode.invisible import clean
 
 if TYPE_CHECKING:
     from labels.annotate.reviewing import Filters
@@ -54,21 +63,13 @@ _BLIND = 0.2
 """The default share of withheld suggestions."""
 
 
-def checked_annotator(name: str) -> str:
-    """The name in the option --annotator; see `person_name`."""
-    return person_name(name, "--annotator")
-
-
-AnnotatorOption = Annotated[
-    str, typer.Option("--annotator", callback=checked_annotator, help="Your name, recorded with each decision.")
-]
 PlainOption = Annotated[
     bool, typer.Option("--plain", help="Ask line by line instead of on a full screen, for screen readers and scripts.")
 ]
 
 
 def label_command(
-    annotator: AnnotatorOption,
+    annotator: AnnotatorOption = "",
     strategy: StrategyOption = None,
     size: SizeOption = None,
     overlap: OverlapOption = None,

@@ -6,7 +6,16 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
 
-from labels.cli.terminal import CodebookOption, StoreOption, console, find_codebook, local_time, number, table
+from labels.cli.terminal import (
+    CodebookOption,
+    StoreOption,
+    console,
+    find_codebook,
+    local_time,
+    number,
+    table,
+    warn_of_place,
+)
 from labels.environment.settings import command, load_settings, relabel_command
 from labels.errors import CodebookError, CommuniqueError, counted
 
@@ -24,6 +33,7 @@ def status_command(store: StoreOption = None, codebook: CodebookOption = None) -
     settings = load_settings(store=store, codebook=codebook)
     given = find_codebook(settings.codebook, settings.store) if codebook else None
     with Store(settings.store, create=False) as opened:
+        warn_of_place(settings.store)
         _print_extent(opened)
         _print_annotators(opened, last_midnight())
         _print_labels(opened)

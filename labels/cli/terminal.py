@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import typer
 
 from labels.environment.progress import progress_to
-from labels.environment.settings import load_settings
-from labels.errors import CommuniqueError
-from labels.unicode.invisible import visible
+from labels.environment.settings import SETTINGS_FILE, load_settings
+from labels.errors import CommuniqueError, InputError
+from labels.unicode.invisible import person_name, visible
 
 if TYPE_CHECKING:
     from rich.align import VerticalAlignMethod
@@ -283,6 +283,29 @@ def warn_of_place(store: str) -> None:
         )
 
 
+def checked_annotator(name: str) -> str:
+    """Return the name in the option --annotator, or the name in the settings; see `person_name`.
+
+    Raises:
+        InputError: neither gives a name.
+    """
+    if not name:
+        name = load_settings().annotator
+        if not name:
+            raise InputError(
+                f'Nobody is named. Add --annotator YOUR_NAME, or write annotator = "YOUR_NAME" into {SETTINGS_FILE}.'
+            )
+    return person_name(name, "--annotator")
+
+
+AnnotatorOption = Annotated[
+    str,
+    typer.Option(
+        "--annotator",
+        callback=checked_annotator,
+        help="Your name, recorded with each decision \\[default: `annotator` in communique.toml].",
+    ),
+]
 StoreOption = Annotated[
     str | None, typer.Option("--store", help="SQLite file or database URL \\[default: communique.db].", metavar="STORE")
 ]

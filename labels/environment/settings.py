@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 SETTINGS_FILE = "communique.toml"
-_STRINGS = ("store", "codebook")
+_STRINGS = ("store", "codebook", "annotator")
 _SQLITE_PARAMETERS = ("timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements", "uri")
 """The URL parameters of Python's SQLite driver. With `uri`, all other parameters are passed to SQLite itself."""
 
@@ -47,10 +47,16 @@ class Team:
 
 @dataclass(frozen=True)
 class Settings:
-    """`store`: SQLite path or database URL; `codebook`: shipped name, TOML file, or NAME@VERSION in the store."""
+    """The settings of a command.
+
+    - `store`: SQLite path or database URL
+    - `codebook`: shipped name, TOML file, or NAME@VERSION in the store
+    - `annotator`: the name under which this person decides; empty if it is given with each command
+    """
 
     store: str = "communique.db"
     codebook: str = "diplomatic"
+    annotator: str = ""
     team: Team = Team()
 
 

@@ -26,6 +26,7 @@ from labels.output.drafts import check_file, write_whole
 from labels.output.table_files import check_spreadsheet, json_lines, write_csv
 from labels.records import Example
 from labels.store import Store
+from trainer.active.judge import Judgement, judgements
 from trainer.calibration.calibration import Bools, Floats, with_none
 from trainer.classifiers.base import build_classifier, class_indices, label_matrix
 from trainer.config.models import EmbeddingSection, TfidfSection
@@ -67,7 +68,8 @@ class LabelErrorReport:
 
     `found` is the number of suspected sentences, of which `errors` may list only a part; `sentences` is the number of
     sentences checked. `unchecked` counts the gold labels that no model could check, because the other folds had no
-    example or no counterexample. `notes` report the sentences without gold.
+    example or no counterexample. `notes` report the sentences without gold. `judgements` say, for each label, how far
+    the cross-validated models can be believed.
     """
 
     errors: tuple[LabelError, ...]
@@ -75,6 +77,7 @@ class LabelErrorReport:
     sentences: int
     unchecked: int
     notes: tuple[str, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
 
 
 def store_label_errors(
@@ -117,10 +120,12 @@ def find_label_errors(
     find = _exclusive_errors if codebook.exclusive else _multilabel_errors
     errors = sorted(find(examples, codebook, probabilities), key=lambda error: (error.score, error.sentence_id))
     unchecked = np.isnan(probabilities)
+    gold = label_matrix(examples, codebook.label_names)
+    documents = [example.document_id for example in examples]
+    judged = judgements(probabilities[:, : gold.shape[1]], gold, codebook.label_names, documents, seed)
     if codebook.exclusive:
-        given = class_indices(label_matrix(examples, codebook.label_names))
-        unchecked = unchecked[np.arange(len(examples)), given]
-    return LabelErrorReport(tuple(errors[:limit]), len(errors), len(examples), int(unchecked.sum()))
+        unchecked = unchecked[np.arange(len(examples)), class_indices(gold)]
+    return LabelErrorReport(tuple(errors[:limit]), len(errors), len(examples), int(unchecked.sum()), judgements=judged)
 
 
 def queue_relabelling(store: Store, errors: Iterable[LabelError]) -> int:

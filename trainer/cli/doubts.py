@@ -12,6 +12,7 @@ from labels.cli.terminal import (
     CodebookOption,
     SpreadsheetOption,
     StoreOption,
+    bounds,
     console,
     number,
     opened_store,
@@ -82,6 +83,7 @@ def print_doubts(report: LabelErrorReport, out: Path | None, queued: int | None,
             f"{counted(report.unchecked, 'label')} could not be checked: the other folds had no example or no "
             "counterexample."
         )
+    _print_judge(report)
     if out is not None:
         console.print(f"Written to {out}.")
     if queued is not None:
@@ -92,6 +94,24 @@ def print_doubts(report: LabelErrorReport, out: Path | None, queued: int | None,
         print_next(relabel_command(store=settings.store, codebook=settings.codebook))
     elif report.errors:
         console.print("Add --queue to queue the listed sentences for labelling again.")
+
+
+def _print_judge(report: LabelErrorReport) -> None:
+    """Say for which labels the judge is not shown to be better than chance."""
+    weak = [one for one in report.judgements if one.is_weak]
+    if not weak:
+        return
+    figures = "; ".join(
+        f"{one.label} {number(one.auc, 2)}" + ("" if one.low is None else f" ({bounds(one, 2, joint=' to ')})")
+        for one in weak
+    )
+    all_weak = len(weak) == len(report.judgements)
+    every = "Do not rely on this list" if all_weak else "Do not rely on the doubts about some labels"
+    console.print(
+        f"{every}: the cross-validated models are not shown to be better than chance. Area under the ROC curve, with "
+        f"95% interval (chance: 0.5): {figures}. More labelled sentences make the judge stronger.",
+        style="yellow",
+    )
 
 
 def _rows(report: LabelErrorReport) -> Iterator[tuple[str, str, str, str]]:

@@ -145,3 +145,14 @@ def test_commands_warn_of_a_risky_place(ids: list[str], isolated: Path) -> None:
 
     assert result.exit_code == 0
     assert "Warning: communique.db lies in a synchronized folder." in result.stderr
+    assert "Warning: communique.db lies in a synchronized folder." in run("status").stderr
+    (isolated / "news.txt").write_text("Oslo will send aid to its neighbour.", encoding="utf-8")
+    assert "Warning: communique.db lies in a synchronized folder." in run("ingest", "news.txt").stderr
+
+
+def test_the_settings_name_the_annotator(ids: list[str], isolated: Path) -> None:
+    (isolated / "communique.toml").write_text('annotator = "zoe"\ncodebook = "book.toml"\n', encoding="utf-8")
+    run("label", "--strategy", "also-by ana", typed="\nq\n")
+    succeed("label", "--strategy", "also-by ana", typed="n\n")
+    with Store("communique.db") as store:
+        assert "zoe" in store.events.annotators()
