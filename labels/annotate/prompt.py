@@ -131,6 +131,7 @@ def _other_keys(codebook: Codebook, session: Session) -> dict[str, str]:
         SKIP: skip,
         NOT_A_SENTENCE: "not a sentence",
         UNDO: "undo",
+        f"{JUMP}3": "go to sentence 3",
         f"{NOTE}text": "note",
         QUIT: "quit",
         HELP: "help",
@@ -183,11 +184,7 @@ def _show(item: Item, session: Session, say: Say) -> None:
     for sentence in item.context.after[:1]:
         say(f"    {sentence.text} …")
     _show_opinions(item, say)
-    if item.undone:
-        chosen = f"labels {named(item.draft.labels)}" + (f", note {item.draft.note}" if item.draft.note else "")
-        say(f"    undone, not confirmed: {chosen}")
-    if item.undone and item.decision is not None:
-        say(f"    your earlier decision stands: {in_words(item.decision, item.reading)}")
+    _show_own(item, say)
     if item.suggestion is not None:
         say(f"    a model suggests: {named(item.suggestion.labels)}  [{ACCEPT}] accept")
     if item.withheld:
@@ -200,6 +197,16 @@ def _show_opinions(item: Item, say: Say) -> None:
     for opinion in item.opinions:
         note = f" ({opinion.note})" if opinion.note else ""
         say(f"    {keys.get(id(opinion), '')}{opinion.role}: {in_words(opinion, opinion.reading)}{note}")
+
+
+def _show_own(item: Item, say: Say) -> None:
+    """The annotator's own decision on the sentence, and the draft that an undo has left."""
+    if item.undone:
+        chosen = f"labels {named(item.draft.labels)}" + (f", note {item.draft.note}" if item.draft.note else "")
+        say(f"    undone, not confirmed: {chosen}")
+    if item.decision is not None:
+        stands = " stands" if item.undone else ""
+        say(f"    your earlier decision{stands}: {in_words(item.decision, item.reading)}")
 
 
 def _menu(codebook: Codebook, session: Session) -> str:

@@ -124,7 +124,7 @@ class ReviewSession(Session):
         self._corrected = decision.sentence_id
 
     def _look_up(self, identifier: str) -> Item:
-        news = "Corrected. Left and right go on." if self._corrected == identifier else ""
+        news = "Corrected." if self._corrected == identifier else ""
         return replace(self._make_item(identifier), opinions=self._others(identifier), news=news)
 
     def _others(self, identifier: str) -> tuple[Opinion, ...]:

@@ -15,9 +15,11 @@ from labels.codebook.changes import Step
 from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.records import Document, Sentence
 from labels.sampling.drawing import DrawRequest
+from labels.sampling.suggestions import Suggester
 from labels.store import Draft, Store
 from labels.store.codebook_migration import apply_migration, plan_migration
-from tests.labels.store.builders import decision
+from tests.labels.annotate.conftest import score
+from tests.labels.store.builders import decision, model
 
 Stored = list[tuple[str, str | None, tuple[str, ...]]]
 TEXTS = ("One here.", "Two here.", "Three here.")
@@ -396,3 +398,24 @@ def test_an_opinion_shows_its_undecided_labels(store: Store, codebook: Codebook)
     run_prompt(AdjudicationSession(store, book, "eva"), book, typing("q"), said.append)
 
     assert "    ana: aid, now undecided: loan, gift" in said
+
+
+@pytest.mark.parametrize(
+    ("withheld", "said_of_it", "events"),
+    [
+        (0.0, "    a model suggests: aid  [:y] accept", [("accepted", ("aid",))]),
+        (1.0, "    a model's suggestion is withheld", []),
+    ],
+)
+def test_a_suggestion_is_accepted_unless_it_is_withheld(
+    store: Store, codebook: Codebook, withheld: float, said_of_it: str, events: list[tuple[str, tuple[str, ...]]]
+) -> None:
+    score(store)
+    said: list[str] = []
+    session = LabellingSession(store, codebook, "ana", suggester=Suggester(store, model(), "ana", withheld))
+
+    run_prompt(session, codebook, typing(":y", "q"), said.append)
+
+    assert said_of_it in said
+    assert [(event.basis, event.labels) for event in store.events.all()] == events
+    assert ("The suggestion is withheld here. Type label keys." in said) == (not events)

@@ -90,7 +90,7 @@ def test_a_correction_is_a_new_event_of_the_same_draw(store: Store, codebook: Co
     item = review.current()
     assert item is not None
     assert item.decision is not None
-    assert (item.decision.labels, item.news) == (("truce",), "Corrected. Left and right go on.")
+    assert (item.decision.labels, item.news) == (("truce",), "Corrected.")
 
 
 def test_only_corrections_are_undone(store: Store, codebook: Codebook) -> None:
@@ -129,7 +129,7 @@ def test_the_screen_corrects_and_stays(decided: Store, codebook: Codebook, open_
     screen.press("f4")
     assert screen.shows("2 s Rain kept the ferries in port.")
     screen.press("end", "enter", "t", "enter")
-    assert screen.text("remarks").split("\n") == ["Corrected. Left and right go on.", "Your earlier decision: truce"]
+    assert screen.text("remarks").split("\n") == ["Corrected.", "Your earlier decision: truce"]
     screen.press("left")
     assert screen.text("sentence").startswith("Norland pledged")
     assert "! 40 trucks: sure?" in screen.text("remarks")
