@@ -29,6 +29,7 @@ class Subcommand(NamedTuple):
 
 SUBCOMMANDS = {
     "demo": Subcommand("trainer.cli.demo:demo", "--out demo"),
+    "init": Subcommand("labels.cli.init:init_command", "--codebook mine.toml"),
     "codebook": Subcommand("labels.cli.codebook:app"),
     "ingest": Subcommand("labels.cli.ingest:ingest_command", "articles/ more.jsonl"),
     "documents": Subcommand("labels.cli.documents:app"),
