@@ -93,19 +93,15 @@ def test_wrong_names_are_refused(ids: list[str], words: tuple[str, ...], message
     assert message in refuse("annotators", *words)
 
 
-def test_names_change_on_postgresql_too(postgres_store: Store) -> None:
-    made = added(postgres_store, 1)
-    postgres_store.events.add([decision(made[0], "ana", labels=("aid",)), decision(made[0], "ben")])
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_names_change_on_postgresql_too(url: str) -> None:
+    with Store(url) as store:
+        made = added(store, 1)
+        store.events.add([decision(made[0], "ana", labels=("aid",)), decision(made[0], "ben")])
 
-    assert postgres_store.names.merge("ana", "ben") == (1, 1)
-    assert postgres_store.names.rename("ben", "eva") == 2
-    assert postgres_store.counts.label_sets() == {(): 1}
-
-
-@pytest.fixture
-def postgres_store(migrated_postgres: str) -> Store:
-    """An empty store on PostgreSQL."""
-    return Store(migrated_postgres)
+        assert store.names.merge("ana", "ben") == (1, 1)
+        assert store.names.rename("ben", "eva") == 2
+        assert store.counts.label_sets() == {(): 1}
 
 
 # -- the place
