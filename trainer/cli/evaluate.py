@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trainer.calibration.certificate import Certificate
+    from trainer.evaluation.figures import PrevalenceFigures
     from trainer.evaluation.report import Report
     from trainer.model.model import Model
 
@@ -46,17 +47,27 @@ def evaluate(
     text_column: TextColumnOption = "",
     label_column: LabelColumnOption = "",
     blank: BlankOption = None,
+    prevalence: Annotated[
+        str,
+        typer.Option(
+            "--prevalence",
+            help="Show the figures also at the prevalence of your corpus: 0.02 for all labels, LABEL=0.02,..., or a "
+            "file or folder of unlabelled texts, from which it is estimated.",
+        ),
+    ] = "",
     overwrite: OverwriteOption = False,
 ) -> None:
     """Evaluate a saved model on a labelled file, with the default \\[evaluation] settings."""
     from labels.text.examples import ReadingOptions
     from trainer.model.model import Model
+    from trainer.runs.corpus_prevalence import parse_prevalence
     from trainer.runs.evaluate import evaluate_file
     from trainer.runs.tracking.registry import fetch_artefact
 
     folder = fetch_artefact(artefact)
     options = ReadingOptions(text_column, label_column, blank or "")
-    evaluation = evaluate_file(Model.load(folder), folder, data, out, options, overwrite=overwrite)
+    share = parse_prevalence(prevalence)
+    evaluation = evaluate_file(Model.load(folder), folder, data, out, options, prevalence=share, overwrite=overwrite)
     print_report(evaluation.report)
     if evaluation.folder is not None:
         console.print(f"Saved in {evaluation.folder}: report.json, predictions.parquet, plots/")
@@ -79,6 +90,10 @@ def print_report(report: Report) -> None:
     interval_heading = f"{intervals.confidence:.0%} interval" if intervals else "interval"
     console.print(table(["", "value", interval_heading], _main_rows(report)))
     console.print(_label_table(report, interval_heading))
+    if any(own.precision_at for own in report.per_label.values()):  # older reports lack these figures
+        console.print(_ranking_table(report))
+    if report.prevalence:
+        console.print(_prevalence_table(report.prevalence))
     if report.certificate:
         console.print(_certificate_table(report.certificate))
     if report.label_values:
@@ -100,6 +115,33 @@ def _label_table(report: Report, interval_heading: str) -> Table:
     rows = (_label_cells(report, label) for label in report.labels if label in frequent)
     left = len(report.labels) - len(frequent)
     return table(headings, rows, caption=f"{left} rarer labels are in report.json" if left else None)
+
+
+def _ranking_table(report: Report) -> Table:
+    """How well the probabilities rank the sentences: for searches, and for choosing what to read."""
+    shares = list(next(iter(report.per_label.values())).precision_at)
+    headings = ("label", "avg. prec.", "ROC AUC", "MCC", *(f"top {share}" for share in shares))
+    frequent = sorted(report.labels, key=lambda label: -report.per_label[label].support)[:_MANY_LABELS]
+    rows = []
+    for label in (label for label in report.labels if label in frequent):
+        own = report.per_label[label]
+        figures = (own.average_precision, own.roc_auc, own.mcc, *own.precision_at.values())
+        rows.append((label, *(number(each) for each in figures)))
+    caption = "top: precision among this share of the sentences, with the highest probabilities"
+    return table(headings, rows, caption=caption)
+
+
+def _prevalence_table(found: PrevalenceFigures) -> Table:
+    """The figures at the prevalence of the corpus; the remarks say why a label has none."""
+    rows: list[tuple[str, ...]] = []
+    for label, own in found.per_label.items():
+        figures = map(number, (own.precision, own.recall, own.f1))
+        rows.append((label, number(own.prevalence, 4), bounds(own, 4), *figures, bounds(own.intervals.get("f1"))))
+    for name, average in (("macro", found.macro), ("micro", found.micro)):
+        if average:
+            rows.append((name, "", "", *map(number, (average.precision, average.recall, average.f1)), ""))
+    title = "At the given prevalence" if found.source == "given" else f"At the prevalence estimated from {found.source}"
+    return table(("label", "share", "interval", "precision", "recall", "F1", "interval"), rows, title=title)
 
 
 def _label_cells(report: Report, label: str) -> tuple[str, ...]:

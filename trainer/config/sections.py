@@ -144,6 +144,20 @@ class EvaluationSection(Section):
     bootstrap: Annotated[int, Field(ge=100)] = 1000
     confidence: Fraction = 0.95
     min_groups: Annotated[int, Field(ge=2)] = 20
+    prevalence: float | dict[str, float] | str = ""
+
+    @property
+    def corpus(self) -> str:
+        """The unlabelled corpus from which the prevalence is estimated; empty if there is none."""
+        return self.prevalence if isinstance(self.prevalence, str) else ""
+
+    @field_validator("prevalence")
+    @classmethod
+    def _is_a_share(cls, given: Any) -> Any:
+        for value in given.values() if isinstance(given, dict) else [given]:
+            if not isinstance(value, str) and not 0 < value < 1:
+                raise ValueError("a prevalence is the share of sentences with a label: above 0 and below 1")
+        return given
 
 
 class TrackingSection(Section):

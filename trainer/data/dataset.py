@@ -107,7 +107,7 @@ def dataset_of(examples: Sequence[Example], codebook: Codebook, experiment: Expe
 
 def _described(codebook: Codebook, parts: Parts, source: str, notes: Sequence[str], *, divided: bool) -> Dataset:
     """Build a dataset from its parts, and append notes on the parts to the given notes."""
-    # Refused before training: such a label could never be predicted, and a report with F1 = 0 would not say why.
+    # Such a label could never be predicted, and a report with F1 = 0 would not say why.
     if absent := absent_labels(codebook, parts["train"]):
         raise ExperimentError(
             f"{source}: no train example has the label {', '.join(absent)}. Add examples with the missing labels, "
@@ -123,9 +123,9 @@ def _described(codebook: Codebook, parts: Parts, source: str, notes: Sequence[st
 def files_read(experiment: Experiment) -> list[str]:
     """Return the paths or names of all inputs of an experiment: data, codebook, id list, manifest, store, encoders."""
     data, model = experiment.data, experiment.model
-    sections = [model, getattr(model, "cheap", None), getattr(model, "expensive", None)]
+    sections = model, getattr(model, "cheap", None), getattr(model, "expensive", None)
     store = _store(experiment) if _from_store(experiment) else ""
-    files = [data.train, data.validation, data.test, data.only, experiment.split.manifest]
+    files = data.train, data.validation, data.test, data.only, experiment.split.manifest, experiment.evaluation.corpus
     named = [*files, _codebook_name(experiment), store]
     return [name for name in [*named, *(getattr(section, "encoder", "") for section in sections)] if name]
 

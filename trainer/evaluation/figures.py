@@ -101,6 +101,55 @@ class IntervalFigures(Figures):
     per_label_f1: dict[str, Interval]
 
 
+class ReweightedFigures(Figures):
+    """Precision, recall and F1 at the prevalence of the corpus; None if undefined."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    intervals: dict[str, Interval] = {}
+
+
+class LabelPrevalenceFigures(ReweightedFigures):
+    """The figures of one label at its prevalence in the corpus.
+
+    Attributes:
+        prevalence: None, for the given `reason`, if there is none; the figures are then None as well.
+        low, high: interval of an estimated prevalence; None for a given one.
+        distance, p_value: how far the probabilities in the corpus differ from those of the re-weighted test set, as a
+            share of the sentences, and the probability of such a distance under label shift.
+        curve: "thresholds", and the precision, recall and F1 at each of these thresholds.
+    """
+
+    prevalence: float | None
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+    distance: float | None = None
+    p_value: float | None = None
+    curve: dict[str, list[float | None]] = {}
+
+
+class PrevalenceFigures(Figures):
+    """The figures at the prevalence of the corpus, under the stated `assumption`.
+
+    Attributes:
+        source: "given", or the corpus from which the prevalence was estimated.
+        macro: mean over the labels with a prevalence.
+        micro: None unless every label has a prevalence.
+        warnings: labels for which the assumption fails.
+    """
+
+    source: str
+    assumption: str
+    n_sentences: int | None = None
+    n_documents: int | None = None
+    per_label: dict[str, LabelPrevalenceFigures]
+    macro: ReweightedFigures
+    micro: ReweightedFigures | None = None
+    warnings: list[str] = []
+
+
 class CodebookReference(Figures):
     """The codebook of a report."""
 

@@ -85,6 +85,15 @@ def remarks(report: Report) -> list[str]:
     ]
     lines += [f"Not calibrated: {labels} ({reason})." for reason, labels in _by_reason(report.uncalibrated)]
     lines += [f"Note: {note}." for note in report.notes]
+    if report.prevalence:
+        without = {label: own.reason for label, own in report.prevalence.per_label.items()}
+        lines += [f"No figures at the prevalence for {labels}: {reason}." for reason, labels in _by_reason(without)]
+        lines.append(f"The figures at the prevalence assume {report.prevalence.assumption}.")
+        if report.prevalence.source == "given":
+            lines.append("Nothing checks this assumption for a given prevalence: name the corpus instead.")
+        lines += [f"Warning: {warning}." for warning in report.prevalence.warnings]
+    if report.test_looks and report.test_looks > 1:
+        lines.append(f"Note: figures of these test sentences were shown {report.test_looks} times, this time included.")
     if report.synthetic:
         lines.append("Note: this model was trained on invented text (synthetic). Evaluate it on your own labels.")
     return lines

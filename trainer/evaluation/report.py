@@ -26,6 +26,7 @@ from trainer.evaluation.figures import (
     LabelCalibrationFigures,
     LabelFigures,
     LabelValueFigures,
+    PrevalenceFigures,
 )
 from trainer.evaluation.intervals import METHOD, Interval
 from trainer.evaluation.metrics import defined
@@ -102,6 +103,7 @@ class Report(Figures):
     train_seconds: float | None = None
     validation_macro_f1: float | None = None
     agreement: dict[str, AgreementFigures] = Field(default_factory=dict)
+    prevalence: PrevalenceFigures | None = None
     test_hash: str = ""
     test_looks: int | None = None
 

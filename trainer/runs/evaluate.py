@@ -26,6 +26,7 @@ from trainer.evaluation.metrics import count, defined
 from trainer.evaluation.plots import attempt_plots, draw_plots
 from trainer.evaluation.report import Outcome, Report, build_report
 from trainer.model.model import Manifest, Model, folder_size
+from trainer.runs.corpus_prevalence import Prevalence, check_settings, prevalence_figures
 from trainer.runs.tracking.connection import check_server, connect
 from trainer.runs.tracking.record import UNTRACKED, Record, Tracked, new_record
 from trainer.runs.tracking.track import track_finished
@@ -51,7 +52,9 @@ def evaluate_model(
         thresholds=model.calibration.thresholds,
     )
     report = build_report(outcome, confidence=settings.confidence, min_groups=settings.min_groups)
-    return outcome, report.extended(sentences_per_second=len(examples) / seconds)
+    prevalence = prevalence_figures(model, outcome, settings, seed)
+    found = {"prevalence": prevalence.model_dump(mode="json")} if prevalence else {}
+    return outcome, report.extended(sentences_per_second=len(examples) / seconds, **found)
 
 
 def predict_examples(model: Model, examples: Sequence[Example]) -> Predicted:
@@ -104,19 +107,23 @@ def evaluate_file(
     out: Path | None,
     options: ReadingOptions | None = None,
     *,
+    prevalence: Prevalence = "",
     overwrite: bool = False,
     track: bool = True,
 ) -> Evaluation:
     """Evaluate a model on a labelled file; unless `out` is None, write the report and plots to it.
 
-    Rows on which nobody decided are left out, and counted in the report's notes.
+    Rows on which nobody decided are left out, and counted in the report's notes. `prevalence` is as in
+    `evaluation.prevalence`.
 
     Raises:
         DataError: the file cannot be read, or has labels that the model's codebook lacks.
+        ExperimentError: the prevalence is not valid.
         TrackingError: MLflow cannot be reached. Later errors of MLflow are returned, because the report is finished.
     """
     if out is not None:
         refuse_occupied(out, overwrite=overwrite, reads=(artefact, data))
+    check_settings(prevalence, model.labels, exclusive=model.codebook.exclusive)
     if track:
         check_server()
     labelled = read_labelled([(data, "test")], model.codebook, options or ReadingOptions())
@@ -124,7 +131,7 @@ def evaluate_file(
     assert model.manifest is not None
     if track:
         connect()
-    outcome, report = evaluate_model(model, examples, EvaluationSection(), model.manifest.seed)
+    outcome, report = evaluate_model(model, examples, EvaluationSection(prevalence=prevalence), model.manifest.seed)
     report = _with_context(report, model, artefact, data, labelled)
     record = _record(report, data)
     if out is None:

@@ -36,6 +36,7 @@ from trainer.environment import silence_libraries
 from trainer.evaluation.report import Report
 from trainer.model.model import Manifest, Model, folder_size, package_versions, save_artefact
 from trainer.model.profile import make_profile
+from trainer.runs.corpus_prevalence import check_settings
 from trainer.runs.evaluate import (
     calibration_shortfalls,
     codebook_reference,
@@ -223,6 +224,8 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
     if experiment.tracking.enabled and required:
         check_server()
     dataset = load_dataset(experiment)
+    codebook = dataset.codebook
+    check_settings(experiment.evaluation.prevalence, codebook.label_names, exclusive=codebook.exclusive)
     record = record_experiment("train", experiment, dataset)
     checkpoints = checkpoint_folder(out)
     # The output folder is closed inside the MLflow run: an error while the outputs are moved into place still ends the

@@ -1,0 +1,236 @@
+"""Figures at the prevalence of the corpus, from a test set in which labels are more or less frequent.
+
+All of this assumes label shift: the sentences with a label, and those without it, are of the same kinds in the corpus
+as in the test set, and only their proportions differ. Recall is then unchanged, and precision follows from the recall,
+the false-positive rate and the prevalence. `check_shift` compares the distributions of the probabilities, which shows
+failures of the assumption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labels.errors import ExperimentError
+from trainer.calibration.calibration import Bools, Floats
+from trainer.evaluation.metrics import group_sums
+
+_ITERATIONS, _TOLERANCE = 10_000, 1e-10
+_EPSILON = 1e-6
+_CELLS = 200
+"""Bins of probabilities for the bootstrap of the prevalence."""
+BINS = 10
+"""Bins, of equal mass in the corpus, in which the distributions of the probabilities are compared."""
+LARGE_SHIFT = 0.05
+"""Share of the corpus whose probabilities must lie elsewhere for a warning: with enough data any difference is certain,
+however small."""
+
+
+def check_prevalence(prevalence: dict[str, float], labels: Sequence[str], place: str = "evaluation.prevalence") -> None:
+    """Check prevalences that a user gives.
+
+    Raises:
+        ExperimentError: a label is unknown, or a prevalence is not between 0 and 1, both excluded.
+    """
+    for label, value in prevalence.items():
+        if label not in labels:
+            raise ExperimentError(f"{place}: the codebook has no label '{label}'. Its labels: {', '.join(labels)}.")
+        if not 0 < value < 1:
+            raise ExperimentError(
+                f"{place}: the prevalence of '{label}' is {value:g}. Give the share of the sentences in the corpus "
+                "that have the label: above 0 and below 1."
+            )
+
+
+@dataclass(frozen=True)
+class Reweighted:
+    """Figures of one label at a prevalence; nan if undefined. Arrays, where the prevalence is an array."""
+
+    precision: Floats
+    recall: Floats
+    f1: Floats
+
+
+def reweight(tp: Floats, fp: Floats, fn: Floats, tn: Floats, prevalence: float | Floats) -> Reweighted:
+    """Return precision, recall and F1 as they would be at another prevalence.
+
+    Args:
+        tp, fp, fn, tn: counts on the test set, of the same shape.
+        prevalence: in (0, 1), which broadcasts with the counts.
+    """
+    true, false, missed = expected_shares(tp, fp, fn, tn, prevalence)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return Reweighted(true / (true + false), true / (true + missed), 2 * true / (2 * true + false + missed))
+
+
+def expected_shares(
+    tp: Floats, fp: Floats, fn: Floats, tn: Floats, prevalence: float | Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the expected shares of true positives, false positives and false negatives at a prevalence.
+
+    They are nan if the test set has no positive, or no negative.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall, false_rate = tp / (tp + fn), fp / (fp + tn)
+    return recall * prevalence, false_rate * (1 - np.asarray(prevalence)), (1 - recall) * prevalence
+
+
+@dataclass(frozen=True)
+class ThresholdCurve:
+    """Re-weighted figures of one label at each threshold, each of shape (points,), thresholds ascending."""
+
+    thresholds: Floats
+    figures: Reweighted
+
+
+def threshold_curve(probabilities: Floats, gold: Bools, prevalence: float, *, points: int = 99) -> ThresholdCurve:
+    """Return the re-weighted figures at `points` evenly spaced thresholds in (0, 1), from arrays of shape (n,)."""
+    thresholds = np.linspace(0, 1, points + 2)[1:-1]
+    positives, negatives = np.sort(probabilities[gold]), np.sort(probabilities[~gold])
+    fn, tn = np.searchsorted(positives, thresholds), np.searchsorted(negatives, thresholds)
+    rows = np.array([len(positives) - fn, len(negatives) - tn, fn, tn], dtype=np.float64)
+    return ThresholdCurve(thresholds, reweight(rows[0], rows[1], rows[2], rows[3], prevalence))
+
+
+# -- prevalence of an unlabelled corpus
+
+
+def estimate_prevalence(probabilities: Floats, start: Floats, weights: Floats | None = None) -> Floats:
+    """Estimate the prevalence of each class in an unlabelled corpus by expectation-maximisation.
+
+    Args:
+        probabilities: calibrated probabilities of each class, of shape (n, classes); rows sum to 1. A label of a
+            multi-label codebook is estimated with two classes, the label and its absence.
+        start: prevalences in the data of the calibration, of shape (classes,), all above 0.
+        weights: weights of the rows, of shape (n,); None for equal weights.
+
+    Returns:
+        Prevalences of shape (classes,), which sum to 1.
+
+    Source: Saerens, Latinne and Decaestecker (2002), "Adjusting the outputs of a classifier to new a priori
+    probabilities: a simple procedure".
+    """
+    shares = np.full(len(probabilities), 1 / len(probabilities)) if weights is None else weights / weights.sum()
+    ratios = np.clip(probabilities, _EPSILON, 1) / start
+    prevalence = np.asarray(start, dtype=float)
+    for _ in range(_ITERATIONS):
+        joint = ratios * prevalence
+        update = shares @ (joint / joint.sum(axis=1, keepdims=True))
+        moved = float(np.abs(update - prevalence).max())
+        prevalence = update
+        if moved < _TOLERANCE:
+            break
+    return prevalence
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """The probabilities of n unlabelled sentences, of shape (n, labels), and the number of the document of each."""
+
+    probabilities: Floats
+    groups: NDArray[np.int_]
+
+
+def label_prevalence(probabilities: Floats, start: float) -> float:
+    """Estimate the prevalence of one label from its calibrated probabilities (n,); see `estimate_prevalence`."""
+    both = np.column_stack([probabilities, 1 - probabilities])
+    return float(estimate_prevalence(both, np.array([start, 1 - start]))[0])
+
+
+def drawn_prevalences(probabilities: Floats, groups: NDArray[np.int_], start: float, weights: Floats) -> Floats:
+    """Return the estimate of `label_prevalence` in each bootstrap draw of documents, of shape (draws,).
+
+    Rows are put into bins of similar probability, so that a draw costs no more than its bins.
+
+    Args:
+        weights: how often each draw contains each document, of shape (draws, documents).
+    """
+    order = np.argsort(probabilities)
+    parts = np.array_split(order, min(_CELLS, len(order)))
+    cell = np.empty(len(order), dtype=int)
+    for number, part in enumerate(parts):
+        cell[part] = number
+    means = np.clip([probabilities[part].mean() for part in parts], _EPSILON, 1 - _EPSILON)
+    rows = weights @ group_sums(_one_hot(cell, len(parts)), groups)
+    rows /= rows.sum(axis=1, keepdims=True)
+    present, absent = means / start, (1 - means) / (1 - start)
+    prevalence = np.full((len(weights), 1), start)
+    for _ in range(_ITERATIONS):
+        joint = present * prevalence
+        update = (rows * joint / (joint + absent * (1 - prevalence))).sum(axis=1, keepdims=True)
+        moved = float(np.abs(update - prevalence).max())
+        prevalence = update
+        if moved < _TOLERANCE:
+            break
+    return np.asarray(prevalence[:, 0])
+
+
+# -- where the assumption fails
+
+
+@dataclass(frozen=True)
+class ShiftCheck:
+    """How far the probabilities of one label in the corpus differ from those of the re-weighted test set.
+
+    Attributes:
+        distance: total variation distance in [0, 1]: the share of the corpus whose probabilities lie elsewhere.
+        p_value: probability of at least this distance under label shift, by resampling documents of both sets.
+    """
+
+    distance: float
+    p_value: float
+
+
+def check_shift(
+    test: Floats,
+    gold: Bools,
+    test_groups: Sequence[int],
+    corpus: Floats,
+    corpus_groups: NDArray[np.int_],
+    prevalence: float,
+    *,
+    draws: int,
+    seed: int,
+) -> ShiftCheck:
+    """Compare the distribution of one label's probabilities in the corpus with that of the re-weighted test set.
+
+    Under label shift the two distributions agree. Bins have equal mass in the corpus. The p-value counts the draws of
+    a bootstrap of both sets whose distance from the measured difference is at least as large as the measured distance.
+
+    Args:
+        test, gold: probabilities and gold of the label in the test set, of shape (n,), with both values in `gold`.
+        corpus: probabilities in the corpus, of shape (m,).
+        prevalence: prevalence of the label in the corpus, in (0, 1).
+    """
+    edges = np.unique(np.quantile(corpus, np.linspace(0, 1, BINS + 1)[1:-1]))
+    in_test = _one_hot(np.searchsorted(edges, test, side="right"), len(edges) + 1)
+    in_corpus = group_sums(_one_hot(np.searchsorted(edges, corpus, side="right"), len(edges) + 1), corpus_groups)
+    positives, negatives = (group_sums(in_test * own[:, None], test_groups) for own in (gold, ~gold))
+    measured = _difference(positives.sum(axis=0), negatives.sum(axis=0), in_corpus.sum(axis=0), prevalence)
+    generator = np.random.default_rng(seed)
+    weights, others = (draw_weights(generator, len(each), draws) for each in (positives, in_corpus))
+    drawn = _difference(weights @ positives, weights @ negatives, others @ in_corpus, prevalence)
+    distances = np.abs(drawn - measured).sum(axis=-1)
+    distances = distances[~np.isnan(distances)]
+    distance = float(np.abs(measured).sum())
+    return ShiftCheck(distance / 2, float((1 + (distances >= distance).sum()) / (1 + len(distances))))
+
+
+def draw_weights(generator: np.random.Generator, n_groups: int, draws: int) -> Floats:
+    """Return how often each bootstrap draw contains each group, of shape (draws, groups)."""
+    return generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws).astype(float)
+
+
+def _one_hot(numbers: NDArray[np.intp], n: int) -> Floats:
+    return np.asarray(numbers[:, None] == np.arange(n), dtype=float)
+
+
+def _difference(positives: Floats, negatives: Floats, corpus: Floats, prevalence: float) -> Floats:
+    """Differences of the shares of each bin, from sums of shape (..., bins)."""
+    parts = (each / each.sum(axis=-1, keepdims=True) for each in (positives, negatives, corpus))
+    with np.errstate(invalid="ignore"):
+        present, absent, found = parts
+        return np.asarray(prevalence * present + (1 - prevalence) * absent - found)

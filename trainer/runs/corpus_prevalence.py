@@ -1,0 +1,105 @@
+"""The prevalence that `evaluation.prevalence` gives or names a corpus for, and the figures of a report at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from labels.errors import ExperimentError
+from labels.text.documents import find_files, read_file
+from labels.text.sentences import split_sentences
+from trainer.config.sections import EvaluationSection
+from trainer.evaluation.figures import PrevalenceFigures
+from trainer.evaluation.prevalence import Unlabelled, check_prevalence
+from trainer.evaluation.report import Outcome
+from trainer.evaluation.reweighting import IntervalSettings, LabelledTest, figures_at_estimated, figures_at_given
+from trainer.model.model import Model
+
+Prevalence = float | dict[str, float] | str
+"""A share for all labels, shares by label, or the path of a corpus; empty for none."""
+
+
+def parse_prevalence(text: str) -> Prevalence:
+    """Read a prevalence from a command line: `0.02`, `aid_pledge=0.02,dismissal=0.01`, or the path of a corpus.
+
+    Raises:
+        ExperimentError: a share is not a number.
+    """
+    if "=" in text and not Path(text).exists():
+        pairs = [pair.partition("=") for pair in text.split(",")]
+        return {label.strip(): _number(share, text) for label, _, share in pairs}
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _number(share: str, text: str) -> float:
+    try:
+        return float(share)
+    except ValueError:
+        raise ExperimentError(
+            f"--prevalence {text}: '{share}' is not a number. Write a share for each label, e.g. aid_pledge=0.02."
+        ) from None
+
+
+def check_settings(prevalence: Prevalence, labels: tuple[str, ...], *, exclusive: bool) -> None:
+    """Check `evaluation.prevalence` before anything is trained.
+
+    Raises:
+        ExperimentError: a label is unknown, a share is not between 0 and 1, or the corpus cannot be used.
+        DataError: the corpus does not exist.
+    """
+    if isinstance(prevalence, str):
+        if prevalence and exclusive:
+            raise ExperimentError(
+                "evaluation.prevalence: the prevalence can be estimated from a corpus only if a sentence may have "
+                "several labels. Give the shares by label, e.g. { label = 0.02 }."
+            )
+        if prevalence:
+            find_files([prevalence])
+        return
+    check_prevalence(_by_label(prevalence, labels), labels)
+
+
+def _by_label(prevalence: float | dict[str, float], labels: tuple[str, ...]) -> dict[str, float]:
+    return prevalence if isinstance(prevalence, dict) else dict.fromkeys(labels, prevalence)
+
+
+def prevalence_figures(
+    model: Model, outcome: Outcome, settings: EvaluationSection, seed: int
+) -> PrevalenceFigures | None:
+    """Return the figures of an outcome at the prevalence of the corpus; None if the settings name no prevalence.
+
+    Raises:
+        ExperimentError, DataError: as for `check_settings`, or the corpus has no sentences.
+    """
+    if settings.prevalence == "":
+        return None
+    check_settings(settings.prevalence, model.labels, exclusive=outcome.exclusive)
+    test = LabelledTest(outcome.labels, outcome.gold, outcome.predicted, outcome.probabilities, outcome.groups)
+    how = IntervalSettings(settings.bootstrap, seed, settings.confidence, settings.min_groups)
+    if not isinstance(settings.prevalence, str):
+        return figures_at_given(test, _by_label(settings.prevalence, model.labels), how)
+    corpus = _predicted_corpus(model, settings.prevalence)
+    return figures_at_estimated(test, corpus, model.calibration, settings.prevalence, how)
+
+
+def _predicted_corpus(model: Model, place: str) -> Unlabelled:
+    """Read a corpus, split it into sentences without boilerplate, and predict their probabilities."""
+    texts: list[str] = []
+    documents: list[str] = []
+    problems: list[str] = []
+    for path in find_files([place]).files:
+        for document in read_file(path, problems.append, columns=("document_id",)):
+            # The rows of a table may be sentences of one document.
+            name = str(document.kept.get("document_id") or document.id)
+            own = [sentence.text for sentence in split_sentences(document) if not sentence.boilerplate]
+            texts += own
+            documents += [name] * len(own)
+    if not texts:
+        why = f" ({problems[0]})" if problems else ""
+        raise ExperimentError(f"{place}: this corpus has no sentences{why}. Name a file or folder with texts.")
+    _, groups = np.unique(documents, return_inverse=True)
+    return Unlabelled(model.predict_proba(texts).astype(np.float64), np.asarray(groups))
