@@ -71,6 +71,8 @@ def differences(found: Any, expected: Any, tolerance: float = 1e-9, place: str =
             found, expected = bool(found), bool(expected)
         elif place.endswith(".codebook") and "\n" in expected:
             found, expected = tomllib.loads(found), tomllib.loads(expected)
+        elif place.endswith(".communique") and expected.startswith(("{", "[")):
+            found, expected = json.loads(found), json.loads(expected)
     if isinstance(expected, dict) and isinstance(found, dict):
         inner = [(found.get(key), value, f"{place}.{key}") for key, value in expected.items()]
     elif isinstance(expected, list) and isinstance(found, list | tuple) and len(found) == len(expected):
@@ -149,7 +151,10 @@ def test_old_exports_and_articles_meet_in_a_new_store(form: str) -> None:
 def test_the_same_sentences_come_next(name: str) -> None:
     order = sorted if name == "diverse" else list  # it asks for all that there are
     before = [line.replace("it bore:", "earlier labels:") for line in STATE["next"][name]]  # worded so in 0.1.0
-    assert order(shown(*DRAWS[name])) == order(before)
+    # Today the keys of suggestions and answers are shown as well, and that a suggestion is withheld.
+    added = r"  \[:y\] accept$|(?<=^    )\[\d\] |^    a model's suggestion is withheld$"
+    now = [re.sub(added, "", line) for line in shown(*DRAWS[name])]
+    assert order(filter(None, now)) == order(before)
 
 
 def test_a_draft_becomes_part_of_the_decision() -> None:

@@ -51,7 +51,7 @@ SUBCOMMANDS = {
     "doubts": Subcommand("trainer.cli.doubts:doubts", "--kind embedding --limit 50 --queue"),
     "loop": Subcommand("trainer.cli.loop:loop", "--annotator ana --experiment tfidf --every 50"),
     "track": Subcommand("trainer.cli.track:track", "runs/finetune runs/tfidf"),
-    "leaderboard": Subcommand("trainer.cli.leaderboard:leaderboard", "--experiment communique-demo"),
+    "leaderboard": Subcommand("trainer.cli.choice.leaderboard:leaderboard", "--experiment communique-demo"),
     "predict": Subcommand("trainer.cli.predict:predict", "runs/finetune articles/ --out tagged.csv"),
     "explain": Subcommand("trainer.cli.explain:explain", "runs/finetune 'The envoy called for a truce.'"),
     "serve": Subcommand("trainer.cli.serve:serve", "models:/diplomatic-statements@champion --port 8000"),

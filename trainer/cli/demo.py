@@ -11,7 +11,7 @@ import typer
 from labels.cli.terminal import console, progress_bars, table
 from labels.errors import counted
 from labels.unicode.invisible import visible
-from trainer.cli.leaderboard import print_results
+from trainer.cli.choice.leaderboard import print_results
 from trainer.cli.track import report_untracked
 
 if TYPE_CHECKING:

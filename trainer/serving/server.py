@@ -8,7 +8,6 @@ import multiprocessing.connection
 import os
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -265,7 +264,7 @@ def _work(source: Source, options: Options, listener: socket.socket) -> None:
         log_to_stderr()
         fields = {"event": "worker cannot load the model", "source": source.reference, "reason": str(error)}
         logger.error("worker", extra={"fields": fields})
-        sys.exit(1)
+        return
     _serve(source, options, listener, model)
 
 

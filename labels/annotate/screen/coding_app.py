@@ -8,7 +8,7 @@ from functools import partial
 from textual import events
 
 from labels.annotate.keyboard import small
-from labels.annotate.screen.pages import Page
+from labels.annotate.screen.overlays import Page
 from labels.annotate.screen.panels import LabelPanel
 from labels.annotate.screen.session_view import EDGE, SessionView
 from labels.annotate.screen.text_line import Question

@@ -19,7 +19,7 @@ from textual.widgets import Static
 
 from labels.annotate import render
 from labels.annotate.items import Item
-from labels.annotate.screen.pages import PAGES_CSS, WIDE, ArticlePage, HelpPage, ListPage, Page
+from labels.annotate.screen.overlays import PAGES_CSS, WIDE, ArticlePage, HelpPage, ListPage, Page
 from labels.annotate.screen.painting import Changes, Frame
 from labels.annotate.screen.panels import BookPanel, Depth, LabelPanel, TextPane
 from labels.annotate.screen.text_line import TextLine

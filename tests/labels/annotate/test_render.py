@@ -10,7 +10,7 @@ from rich.text import Text
 
 from labels.annotate import render
 from labels.annotate.items import Item, Opinion
-from labels.annotate.screen.pages import HELP
+from labels.annotate.screen.overlays import HELP
 from labels.annotate.screen.panels import book_text, found_text
 from labels.annotate.session import Session
 from labels.annotate.tasks import LabellingSession

@@ -1,1 +1,1 @@
-"""Commands that compare models, promote one to champion, and report on one."""
+"""Commands that compare models: the leaderboard, paired differences, the champion, and reports."""

@@ -1,4 +1,4 @@
-"""Pages that cover the labelling screen until they are closed: help, the whole article, the list of the draw."""
+"""Overlays on the labelling screen, shown until they are closed: help, the whole article, the list of the draw."""
 
 from __future__ import annotations
 
