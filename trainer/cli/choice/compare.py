@@ -61,7 +61,7 @@ def compare(
     compared = _compare(first, second, data, part, (text_column, label_column, blank or ""))
     print_compared(compared, show)
     if html:
-        from trainer.runs.choice.changes_page import write_changes
+        from trainer.runs.publication.changes_page import write_changes
 
         write_changes(compared, html)
         console.print(f"All changed sentences are in {html}.")
@@ -106,7 +106,7 @@ def print_compared(compared: Compared, show: int) -> None:
 
 def print_differences(compared: Compared) -> None:
     """Print the table of differences."""
-    from trainer.runs.choice.changes_page import figure_rows
+    from trainer.runs.publication.changes_page import figure_rows
 
     found = compared.comparison
     headings = ("F1", "positives", "A", "B", "effect", f"{found.confidence:.0%} interval", "p (Holm)", "")

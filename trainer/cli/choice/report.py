@@ -38,8 +38,8 @@ def report(
 ) -> None:
     """Write a report for readers: an HTML page, a model card, a methods paragraph and a LaTeX table."""
     from labels.text.examples import ReadingOptions
-    from trainer.runs.pages.material import read_contents
-    from trainer.runs.pages.publishing import publish, refuse_artefact
+    from trainer.runs.publication.material import read_contents
+    from trainer.runs.publication.publishing import publish, refuse_artefact
 
     folder = out or Path("reports") / _name(run)
     refuse_artefact(folder)

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from labels.errors import ArtefactError, DataError, InputError
 from tests.trainer.conftest import TrackedRun, write_examples
 from trainer.cli import app
-from trainer.runs.choice.changes_page import write_changes
 from trainer.runs.choice.comparing import compare_models, compare_sides
 from trainer.runs.choice.sides import Side, read_side
+from trainer.runs.publication.changes_page import write_changes
 from trainer.runs.run import RunResult
 
 

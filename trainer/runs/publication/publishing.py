@@ -14,12 +14,12 @@ from labels.output.drafts import write_whole
 from labels.output.folders import make_folder
 from trainer.evaluation.plots import remarks
 from trainer.model.model import MANIFEST, package_versions
-from trainer.runs.pages import facts
-from trainer.runs.pages.charts import PREVALENCES, confusion_table, draw_charts, precision_at_prevalence
-from trainer.runs.pages.escapes import markdown, tex
-from trainer.runs.pages.material import Contents
-from trainer.runs.pages.rendering import render
-from trainer.runs.pages.svg import interval_chart
+from trainer.runs.publication import facts
+from trainer.runs.publication.charts import PREVALENCES, confusion_table, draw_charts, precision_at_prevalence
+from trainer.runs.publication.escapes import markdown, tex
+from trainer.runs.publication.material import Contents
+from trainer.runs.publication.rendering import render
+from trainer.runs.publication.svg import interval_chart
 
 MOST_ERRORS = 500
 """Maximum number of errors on the page; the most confident ones are shown."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trainer.evaluation.metrics import reliability_bins
 from trainer.evaluation.report import Outcome
-from trainer.runs.pages.svg import COLOURS, Axis, Series, line_chart
+from trainer.runs.publication.svg import COLOURS, Axis, Series, line_chart
 
 FEW_ROWS = 10
 """A bin of a reliability chart with fewer rows is drawn hollow: its frequency is little more than chance."""

@@ -18,10 +18,10 @@ from trainer.cli import app
 from trainer.data.dataset import write_predictions
 from trainer.evaluation.report import Outcome
 from trainer.runs.choice.sides import read_side
-from trainer.runs.pages.charts import confusion_table, precision_at_prevalence
-from trainer.runs.pages.escapes import markdown, tex
-from trainer.runs.pages.material import Contents, read_contents
-from trainer.runs.pages.publishing import PAGES, find_mistakes, publish
+from trainer.runs.publication.charts import confusion_table, precision_at_prevalence
+from trainer.runs.publication.escapes import markdown, tex
+from trainer.runs.publication.material import Contents, read_contents
+from trainer.runs.publication.publishing import PAGES, find_mistakes, publish
 from trainer.runs.run import RunResult
 
 HOSTILE = '<script>alert("x")</script></title><img src=x onerror=alert(1)> | \\input{/etc/passwd} %\u202e'

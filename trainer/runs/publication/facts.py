@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainer.evaluation.metrics import CALIBRATION_BINS
-from trainer.runs.pages.material import Contents
+from trainer.runs.publication.material import Contents
 
 
 @dataclass(frozen=True)

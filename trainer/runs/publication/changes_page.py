@@ -7,7 +7,7 @@ from pathlib import Path
 from labels.output.drafts import write_whole
 from trainer.evaluation.comparison import MACRO_F1, RARE_LABELS, Difference
 from trainer.runs.choice.comparing import Compared
-from trainer.runs.pages.rendering import render
+from trainer.runs.publication.rendering import render
 
 
 def write_changes(compared: Compared, path: Path) -> None:

@@ -1,1 +1,0 @@
-"""Pages for readers of a run: a self-contained report, a model card, and paragraphs and tables for a paper."""
