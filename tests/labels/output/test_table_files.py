@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from labels.errors import DataError
-from labels.output.apostrophes import APOSTROPHES
+from labels.output.apostrophes import APOSTROPHES, FoundApostrophes
 from labels.output.table_files import csv_block, csv_lines, json_lines, write_csv, write_csv_table
 from labels.text.rows import Row, read_rows
 
@@ -78,6 +78,9 @@ def cells_for_a_spreadsheet(path: Path) -> list[dict[str, str]]:
 @example([dict.fromkeys(COLUMNS, ""), dict.fromkeys(COLUMNS, "\ufeff")])
 @example([dict.fromkeys(COLUMNS, 'say ""no""\r\n')])
 def test_every_reader_gets_the_values_that_were_written(rows: list[Row]) -> None:
+    assume(
+        not FoundApostrophes(row.values() for row in rows)
+    )  # they are taken for those of a spreadsheet, and reported
     write_csv(Path("a.csv"), rows, COLUMNS)
     assert read_with_csv(Path("a.csv")) == rows
     assert read_with_pandas(Path("a.csv")) == rows
@@ -87,6 +90,7 @@ def test_every_reader_gets_the_values_that_were_written(rows: list[Row]) -> None
 @PATIENT
 @given(st.lists(CELLS, min_size=1, max_size=4))
 def test_a_single_column_loses_no_empty_row(cells: list[str]) -> None:
+    assume(not FoundApostrophes([cells]))
     write_csv(Path("a.csv"), [{"text": cell} for cell in cells], ["text"])
     for read in (read_with_csv, read_with_ours):
         assert [row["text"] for row in read(Path("a.csv"))] == cells
