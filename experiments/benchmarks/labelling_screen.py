@@ -115,7 +115,8 @@ def main() -> None:
         )
         if done.returncode:
             raise SystemExit(done.stdout + done.stderr)
-        starts, answers = [], {key: [] for key in KEYS}
+        starts: list[float] = []
+        answers: dict[str, list[tuple[float, int]]] = {key: [] for key in KEYS}
         for _ in range(options.starts + 1):
             begun = time.perf_counter()
             terminal = Terminal(folder, ("label", "--annotator", "ana"), options.columns, options.rows)

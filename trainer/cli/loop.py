@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.label import AnnotatorOption, PlainOption, report_similar_names, run_session
+from labels.cli.label import PlainOption, report_similar_names, run_session
 from labels.cli.labelling.label_options import SeedOption
-from labels.cli.terminal import CodebookOption, StoreOption, console, number, opened_store, print_next, say, table
+from labels.cli.terminal import (
+    AnnotatorOption,
+    CodebookOption,
+    StoreOption,
+    console,
+    number,
+    opened_store,
+    print_next,
+    say,
+    table,
+)
 from labels.environment.settings import command
 from labels.errors import InputError, counted, did_you_mean
 
@@ -61,8 +71,8 @@ SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value, e
 
 
 def loop(
-    annotator: AnnotatorOption,
     experiment: ExperimentOption,
+    annotator: AnnotatorOption = "",
     every: EveryOption = 50,
     strategy: StrategyOption = "uncertainty",
     worth: WorthOption = 0.01,
