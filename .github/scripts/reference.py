@@ -77,12 +77,12 @@ def spelling(param: Any) -> str:
 
 def described(param: Any) -> str:
     """Return the help of a parameter, without the default that it may state."""
-    return re.sub(r"\s*\\?\[default: .*?\]", "", param.help or "")
+    return re.sub(r"\s*\\?\[default: .*\]", "", param.help or "")
 
 
 def default(param: Any) -> str:
     """Return the default from the help, otherwise the value itself; empty if there is no default."""
-    stated = re.search(r"\\?\[default: (.*?)\]", param.help or "")
+    stated = re.search(r"\\?\[default: (.*)\]", param.help or "")
     if stated:
         return stated[1]
     if param.required:

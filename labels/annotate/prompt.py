@@ -78,8 +78,7 @@ def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
     item = session.current()
     note = item.draft.note if item else ""
     if answer.startswith(NOTE):
-        session.keep_draft(item.draft.labels if item else (), answer.removeprefix(NOTE).strip())
-        say("The note is saved and will be recorded with your decision.")
+        say(_keep_note(session, answer.removeprefix(NOTE).strip(), note))
         return False
     try:
         _decide(answer, note, session, codebook)
@@ -87,6 +86,15 @@ def _act(answer: str, session: Session, codebook: Codebook, say: Say) -> bool:
         say(str(error))
         return False
     return True
+
+
+def _keep_note(session: Session, note: str, before: str) -> str:
+    """Keep a note, or remove the one that stands if `note` is empty; returns what was done."""
+    if not note and not before:
+        return f"Type the note on the same line, after {NOTE}"
+    item = session.current()
+    session.keep_draft(item.draft.labels if item else (), note)
+    return "The note is saved and will be recorded with your decision." if note else f"The note is removed: {before}"
 
 
 def _decide(answer: str, note: str, session: Session, codebook: Codebook) -> None:

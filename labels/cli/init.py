@@ -18,7 +18,7 @@ def init_command(
         Path | None, typer.Option("--codebook", help="Also write a commented codebook to this .toml file.")
     ] = None,
 ) -> None:
-    """Write a commented communique.toml into the working folder; no existing file is replaced."""
+    """Write a commented communique.toml into the working folder, and a codebook; no existing file is replaced."""
     from labels.output.drafts import check_file, write_whole
 
     files = {Path(SETTINGS_FILE): _settings(codebook)}
@@ -26,6 +26,9 @@ def init_command(
         if codebook.suffix.lower() != ".toml" or codebook == Path(SETTINGS_FILE):
             raise InputError(f"{codebook}: a codebook is a .toml file of its own. Choose a name such as mine.toml.")
         files[codebook] = _codebook()
+    kept = Path(SETTINGS_FILE).exists() and codebook is not None
+    if kept:
+        del files[Path(SETTINGS_FILE)]
     for path in files:
         if path.exists():
             raise InputError(f"{path}: this file exists and was not replaced. Move it, or work in another folder.")
@@ -33,6 +36,8 @@ def init_command(
     for path, text in files.items():
         write_whole(path, [text])
         console.print(f"Written: {path}")
+    if kept:
+        console.print(f'{SETTINGS_FILE} was not changed. To use the codebook, set in it: codebook = "{codebook}"')
     check = () if codebook is None else (command("codebook", "check", codebook),)
     print_next(*check, "communique ingest PATH")
 

@@ -59,7 +59,8 @@ def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: 
             is invalid; the message names file and row.
     """
     named = find_format(format)
-    checked_ending(path, named)
+    if path.exists():  # a file that is missing is reported by the reader
+        checked_ending(path, named)
     with PLUGINS.blaming(format):
         found = named.for_file(path)
         _check_options(options, found)

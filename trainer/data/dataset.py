@@ -110,7 +110,7 @@ def _described(codebook: Codebook, parts: Parts, source: str, notes: Sequence[st
     # Such a label could never be predicted, and a report with F1 = 0 would not say why.
     if absent := absent_labels(codebook, parts["train"]):
         raise ExperimentError(
-            f"{source}: no train example has the label {', '.join(absent)}. Add examples with the missing labels, "
+            f"{source}: no train example has the label {' or '.join(absent)}. Add examples with the missing labels, "
             "remove these labels from the codebook, or use other data."
         )
     split = Split(*(tuple(example.id for example in parts[name]) for name in PARTS))

@@ -18,7 +18,13 @@ from textual.strip import Strip
 from labels.annotate.screen.painting import Frame
 
 WIDTH, HEIGHT = 6, 2
-STYLES = [None, Style(bold=True), Style(color="red", meta={"label": "aid"}), Style(color="red")]
+STYLES = [
+    None,
+    Style(bold=True),
+    Style(bold=True, bgcolor="blue"),
+    Style(color="red", meta={"label": "aid"}),
+    Style(color="red"),
+]
 Screen = dict[tuple[int, int], tuple[str, str]]
 
 
@@ -48,7 +54,9 @@ def show(screen: Screen, output: str) -> None:
             base, own = screen[row, column - 1]
             screen[row, column - 1] = (base + text, own)
         else:
-            screen[row, column] = (text, style)
+            # A blank shows only the colour of its background.
+            seen = [code for code in style.split(";") if text != " " or code.startswith("4")]
+            screen[row, column] = (text, ";".join(seen))
             column += 1
             if cell_len(text) == 2:
                 screen[row, column] = ("", style)

@@ -32,10 +32,19 @@ def test_every_commented_setting_is_valid(isolated: Path) -> None:
     assert load_settings().team == Team(overlap=0.2, planted=0.05, experts=("eva",))
 
 
-@pytest.mark.parametrize("existing", ["communique.toml", "mine.toml"])
-def test_no_file_is_replaced(isolated: Path, existing: str) -> None:
+@pytest.mark.parametrize("arguments", [[], ["--codebook", "mine.toml"]])
+def test_no_file_is_replaced(isolated: Path, arguments: list[str]) -> None:
+    existing = arguments[-1] if arguments else "communique.toml"
     Path(existing).write_text("", encoding="utf-8")
-    assert f"{existing}: this file exists and was not replaced." in refuse("init", "--codebook", "mine.toml")
+    assert f"{existing}: this file exists and was not replaced." in refuse("init", *arguments)
+
+
+def test_a_codebook_can_follow_the_settings(isolated: Path) -> None:
+    succeed("init")
+    before = Path("communique.toml").read_bytes()
+    assert 'set in it: codebook = "mine.toml"' in succeed("init", "--codebook", "mine.toml")
+    assert Path("communique.toml").read_bytes() == before
+    assert load_codebook("mine.toml").label_names
 
 
 def test_a_codebook_has_a_file_of_its_own(isolated: Path) -> None:

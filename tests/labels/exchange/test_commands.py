@@ -80,8 +80,8 @@ def test_the_native_form_is_the_default(write_jsonl: Write, isolated: Path) -> N
         ),
         (["export", "out.csv", "--format", "csv"], "communique.db: this label store does not exist"),
         (
-            ["import", "out.csv"],
-            "out.csv: files in format jsonl have the extension .jsonl, not '.csv'. Rename the file, or",
+            ["import", "in.csv"],
+            "in.csv: files in format jsonl have the extension .jsonl, not '.csv'. Rename the file, or",
         ),
     ],
 )
@@ -89,11 +89,12 @@ def test_bad_input_is_reported_and_leaves_no_store(
     write_jsonl: Write, isolated: Path, arguments: list[str], message: str
 ) -> None:
     write_jsonl("in.jsonl", RECORDS)
+    write_jsonl("in.csv", RECORDS)
 
     done = run(*arguments)
     assert done.exit_code == 2
     assert message in done.stderr
-    assert sorted(path.name for path in isolated.iterdir()) == ["book.toml", "in.jsonl"]
+    assert sorted(path.name for path in isolated.iterdir()) == ["book.toml", "in.csv", "in.jsonl"]
 
 
 @pytest.mark.parametrize("command", ["import", "export"])

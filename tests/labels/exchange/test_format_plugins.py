@@ -134,7 +134,8 @@ def test_a_format_is_described(name: str) -> None:
     ],
 )
 def test_a_plugin_that_fails_is_one_line_with_its_package(isolated: Path, arguments: list[str], message: str) -> None:
-    (isolated / "in.jsonl").write_text(RECORDS, encoding="utf-8")
+    for name in ("in.jsonl", "in.csv"):
+        (isolated / name).write_text(RECORDS, encoding="utf-8")
 
     done = run(*arguments)
     assert done.exit_code == 2
