@@ -18,7 +18,8 @@ from textual.strip import Strip
 from labels.annotate.screen.painting import Frame
 
 WIDTH, HEIGHT = 6, 2
-STYLES = [
+RED = Style(color="red")
+STYLES = [None, Style(bold=True), Style(bold=True, bgcolor="blue"), RED, RED + Style(meta={"label": "aid"})]
     None,
     Style(bold=True),
     Style(bold=True, bgcolor="blue"),
