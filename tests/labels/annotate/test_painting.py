@@ -20,12 +20,6 @@ from labels.annotate.screen.painting import Frame
 WIDTH, HEIGHT = 6, 2
 RED = Style(color="red")
 STYLES = [None, Style(bold=True), Style(bold=True, bgcolor="blue"), RED, RED + Style(meta={"label": "aid"})]
-    None,
-    Style(bold=True),
-    Style(bold=True, bgcolor="blue"),
-    Style(color="red", meta={"label": "aid"}),
-    Style(color="red"),
-]
 Screen = dict[tuple[int, int], tuple[str, str]]
 
 
