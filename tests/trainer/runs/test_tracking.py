@@ -153,9 +153,14 @@ def test_store_is_a_file_in_the_working_folder_unless_mlflow_is_told_otherwise(
 ) -> None:
     shutil.copy(mlflow_template, isolated / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    connection.connect()
-    with tracker.tracked_run("work", "here", {}):
-        pass
+    # In a process of its own: MLflow keeps the database of a relative path open, also in another working folder.
+    code = """
+from trainer.runs.tracking import connection, tracker
+connection.connect()
+with tracker.tracked_run("work", "here", {}):
+    pass
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{isolated / 'mlflow.db'}")
     mlflow.set_tracking_uri(f"sqlite:///{isolated / 'mlflow.db'}")
     assert [row.name for row in leaderboard.list_runs("work")] == ["here"]
