@@ -159,7 +159,8 @@ def _statistic(sums: Floats, n_labels: int, measured: Sequence[Floats]) -> Float
     micro = _label_figures(pooled, n[..., None] * n_labels)
     macro = [_mean(each, np.ones_like(each)) for each in own]
     weighted = [_mean(each, support) for each in own]
-    shares = sums[..., 3 * n_labels + 1 :] / n[..., None]
+    with np.errstate(invalid="ignore", divide="ignore"):  # without the only group, nothing is left
+        shares = sums[..., 3 * n_labels + 1 :] / n[..., None]
     return np.concatenate([*own, *macro, *micro, *weighted, shares], axis=-1)
 
 

@@ -90,7 +90,7 @@ def remarks(report: Report) -> list[str]:
         lines += [f"No figures at the prevalence for {labels}: {reason}." for reason, labels in _by_reason(without)]
         lines.append(f"The figures at the prevalence assume {report.prevalence.assumption}.")
         if report.prevalence.source == "given":
-            lines.append("Nothing checks this assumption for a given prevalence: name the corpus instead.")
+            lines.append("Nothing checks this assumption for a given prevalence; an unlabelled corpus would.")
         lines += [f"Warning: {warning}." for warning in report.prevalence.warnings]
     if report.test_looks and report.test_looks > 1:
         lines.append(f"Note: figures of these test sentences were shown {report.test_looks} times, this time included.")

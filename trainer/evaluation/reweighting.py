@@ -58,11 +58,15 @@ class IntervalSettings:
 
 @dataclass(frozen=True)
 class _Prevalence:
-    """A prevalence, or the reason for having none; for an estimate its bootstrap draws, of shape (draws,)."""
+    """A prevalence, or the reason for having none; for an estimate its bootstrap draws, of shape (draws,).
+
+    `unbounded` is the reason for which an estimate has no interval.
+    """
 
     value: float | None
     reason: str = ""
     draws: Floats | None = None
+    unbounded: str = ""
 
 
 def figures_at_given(
@@ -84,16 +88,18 @@ def figures_at_estimated(
     Args:
         calibration: of the model whose probabilities these are; the estimate starts from its numbers of positives.
     """
-    generator = np.random.default_rng(settings.seed)
-    weights = draw_weights(generator, int(corpus.groups.max()) + 1, settings.draws)
+    generator, documents = np.random.default_rng(settings.seed), int(corpus.groups.max()) + 1
+    weights = draw_weights(generator, documents, settings.draws)
+    few = documents < settings.min_groups
+    unbounded = f"{counted(documents, 'document')} in the corpus, fewer than {settings.min_groups}" if few else ""
     known = []
     for i, own in enumerate(calibration.labels):
         if own.method == "none" or not 0 < own.positives < own.n:
             known.append(_Prevalence(None, "the label is not calibrated, so its prevalence cannot be estimated"))
             continue
         column, start = corpus.probabilities[:, i], own.positives / own.n
-        drawn = drawn_prevalences(column, corpus.groups, start, weights)
-        known.append(_Prevalence(label_prevalence(column, start), draws=drawn))
+        drawn = None if few else drawn_prevalences(column, corpus.groups, start, weights)
+        known.append(_Prevalence(label_prevalence(column, start), draws=drawn, unbounded=unbounded))
     return _figures(test, known, source, settings, corpus)
 
 
@@ -154,15 +160,8 @@ def _label_figures(
     figures = dict(zip(_FIGURES, map(defined, _at(total, value)), strict=True))
     curve = threshold_curve(test.probabilities[:, i], test.gold[:, i], value)
     rows = {"thresholds": curve.thresholds, **{name: getattr(curve.figures, name) for name in _FIGURES}}
-    low, high = (
-        (None, None)
-        if known.draws is None
-        else percentile_interval(known.draws, settings.confidence)
-        or (
-            None,
-            None,
-        )
-    )
+    unknown = (None, None)
+    low, high = unknown if known.draws is None else percentile_interval(known.draws, settings.confidence) or unknown
     return LabelPrevalenceFigures(
         prevalence=value,
         low=low,
@@ -185,6 +184,8 @@ def _intervals(
     """Intervals over the test set alone, by jackknife, or over test set and corpus, by bootstrap."""
     if len(cells) < settings.min_groups or known.value is None:
         return {}
+    if known.unbounded:
+        return dict.fromkeys(_FIGURES, Interval(None, None, reason=known.unbounded))
     groups, least = int((cells[:, 0] + cells[:, 2] > 0).sum()), math.ceil(settings.min_groups / 2)
     if groups < least:
         reason = f"{counted(groups, 'test group')}, fewer than {least}"
@@ -193,16 +194,40 @@ def _intervals(
         drawn = _at(weights @ cells, known.draws)
         bounds = [percentile_interval(column, settings.confidence) or (None, None) for column in drawn.T]
         dropped = np.isnan(drawn).sum(axis=0)
-        return {
+        found = {
             name: Interval(low, high, int(n)) for name, (low, high), n in zip(_FIGURES, bounds, dropped, strict=True)
         }
+        shares = percentile_interval(known.draws, settings.confidence) or (0.0, 1.0)
+        return found | _without_false_positives(cells, shares[0], found["recall"], settings.confidence)
     value = known.value
     influence, measured = jackknife_influence(lambda sums: _at(sums, value), cells), _at(cells.sum(axis=0), value)
-    return {
+    found = {
         name: logit_interval(
             float(measured[i]), influence[:, i], groups=groups, confidence=settings.confidence, min_groups=least
         )
         for i, name in enumerate(_FIGURES)
+    }
+    return found | _without_false_positives(cells, value, found["recall"], settings.confidence)
+
+
+def _without_false_positives(cells: Floats, share: float, recall: Interval, confidence: float) -> dict[str, Interval]:
+    """Intervals of precision and F1 for a test set without a false positive; empty if there is one.
+
+    Resampling never shows a false positive that the test set does not have, but at a low prevalence a few of them
+    outnumber the true ones. Their rate has the upper bound of Clopper and Pearson (1934), with one trial per group
+    because all negatives of a document may be false positives together.
+
+    Args:
+        share: the prevalence, or the lower bound of an estimate.
+    """
+    if cells[:, 1].any() or recall.low is None or recall.high is None:
+        return {}
+    trials = int((cells[:, 3] > 0).sum())
+    rate = 1 - ((1 - confidence) / 2) ** (1 / trials)
+    true, false = recall.low * share, rate * (1 - share)
+    return {
+        "precision": Interval(true / (true + false), 1.0),
+        "f1": Interval(2 * true / (true + false + share), 2 * recall.high / (1 + recall.high)),
     }
 
 

@@ -181,6 +181,34 @@ def test_a_test_set_without_a_label_has_no_figures_at_a_prevalence_but_a_reason(
     assert (found.f1, found.reason) == (None, "the test set has no sentence with the label")
 
 
+def test_without_false_positives_the_interval_allows_for_those_that_were_not_seen() -> None:
+    test = labelled()
+    flawless = replace(test, predicted=test.predicted & test.gold)
+    bounds = []
+    for share in (0.0001, 0.02, 0.3):
+        found = figures_at_given(flawless, {"aid": share, "truce": share}, HOW).per_label["aid"].intervals
+        bounds.append((found["precision"].low, found["f1"].low))
+        assert found["precision"].high == 1.0
+    assert bounds == sorted(bounds)
+    # 800 documents: a false-positive rate of at most 1 - 0.025^(1/800) = 0.0046.
+    assert bounds[0][0] < 0.03
+    assert bounds[2][0] > 0.98
+
+    corpus = Unlabelled(test.probabilities[:200], np.arange(200) // 5)
+    guess = figures_at_estimated(flawless, corpus, calibration(), "40 documents", HOW).per_label["aid"]
+    assert guess.low is not None
+    given = figures_at_given(flawless, {"aid": guess.low}, HOW).per_label["aid"]
+    assert guess.intervals["precision"].low == pytest.approx(given.intervals["precision"].low, abs=0.01)
+
+
+def test_a_corpus_of_two_documents_gives_no_interval() -> None:
+    test = labelled()
+    corpus = Unlabelled(test.probabilities[:40], np.arange(40) // 20)
+    found = figures_at_estimated(test, corpus, calibration(), "two documents", HOW).per_label["aid"]
+    assert (found.low, found.intervals["f1"].low) == (None, None)
+    assert found.intervals["f1"].reason == "2 documents in the corpus, fewer than 20"
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -17,7 +17,7 @@ from labels.cli.terminal import (
     progress_bars,
     table,
 )
-from labels.errors import InputError
+from labels.errors import InputError, counted
 
 if TYPE_CHECKING:
     from trainer.runs.choice.comparing import Change, Compared
@@ -86,7 +86,8 @@ def print_compared(compared: Compared, show: int) -> None:
     found = compared.comparison
     console.print(f"A: {compared.first}\nB: {compared.second}")
     console.print(
-        f"On {compared.place}: {found.n} sentences in {found.n_groups} groups of documents. Effect: B minus A."
+        f"On {compared.place}: {counted(found.n, 'sentence')} in "
+        f"{counted(found.n_groups, 'group')} of documents. Effect: B minus A."
     )
     print_differences(compared)
     for note in compared.notes:
@@ -117,8 +118,10 @@ def print_differences(compared: Compared) -> None:
             says = says.replace(f"{word} is", f"{letter} is")
         rows.append((*cells, says))
     console.print(table(headings, rows, align="trrrrrrl"))
-    if found.rare:
+    if sum(own.positives > 0 for own in found.rare) > 1:
         console.print(f"Labels with fewer than {found.min_positives} positives are decided only together.")
+    if absent := [own.name for own in found.rare if not own.positives]:
+        console.print(f"Macro-F1 is the mean over the labels that occur in gold, so without {', '.join(absent)}.")
 
 
 def _cells(change: Change) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labels.cli.terminal import console
-from labels.errors import InputError
+from labels.errors import InputError, counted
 from trainer.cli.choice.compare import print_differences
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def print_promotion(result: Promotion) -> None:
         found = result.compared.comparison
         console.print(f"A: {result.compared.first}\nB: {result.compared.second}")
         console.print(
-            f"Decided on {result.compared.place}, {found.n} sentences in {found.n_groups} groups of documents:"
+            f"Decided on {result.compared.place}, {counted(found.n, 'sentence')} in "
+            f"{counted(found.n_groups, 'group')} of documents:"
         )
         print_differences(result.compared)
         for note in result.compared.notes:

@@ -111,7 +111,8 @@ def _refuse_other_codebook(first: Side, second: Side) -> None:
         named = [f"{book.name} {book.version} ({book.hash[:8]})" if book else "unknown" for book in (ours, theirs)]
         raise DataError(
             f"{first.name} and {second.name} have different codebooks ({named[0]}; {named[1]}), so the same label may "
-            "mean different things. Compare them on rows labelled with one codebook: --data FILE."
+            "mean different things. Train both with one codebook. Models with the same labels can also be compared on "
+            "labelled rows: `communique compare A B --data FILE`."
         )
 
 

@@ -64,6 +64,11 @@ def promote(reference: str, *, model: str = "", margin: float = MARGIN, force: b
     if before.version and challenger.version_of(name) == before.version:
         raise InputError(f"{reference}: version {before.version} of '{name}' is the champion already.")
     compared, shown, problem = _compare(reference, before, force=force)
+    if problem and not (model or challenger.registered_as):
+        raise InputError(
+            f"{reference}: this run is not registered and cannot be compared with the champion of '{name}', the only "
+            f"registered model. To promote it there all the same, add --model {name}. {problem}"
+        )
     verdict = judge(compared.comparison, margin) if compared else None
     reasons = verdict.reasons if verdict else (problem or f"'{name}' had no champion.",)
     if not (force or verdict is None or verdict.promote):

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from labels.errors import counted
+from trainer.evaluation.intervals import Interval
 from trainer.evaluation.metrics import CALIBRATION_BINS
+from trainer.evaluation.report import Report
 from trainer.runs.publication.material import Contents
+
+_FIGURES = ("precision", "recall", "f1")
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,38 @@ def label_rows(contents: Contents) -> list[dict[str, str]]:
     ]
 
 
+def corpus_rows(report: Report) -> list[tuple[str, ...]]:
+    """Return label, share, precision, recall and F1 at the prevalence of the corpus; empty if the report has none."""
+    found = report.prevalence
+    if found is None:
+        return []
+    rows = [
+        (
+            label,
+            _with_bounds(own.prevalence, own.low, own.high, "{:.2%}"),
+            *(_with_bounds(getattr(own, name), *_bounds(own.intervals.get(name))) for name in _FIGURES),
+        )
+        for label, own in found.per_label.items()
+    ]
+    means = [("mean of labels", found.macro), *([("all labels together", found.micro)] if found.micro else [])]
+    return [*rows, *((name, "", *(shown(getattr(own, each)) for each in _FIGURES)) for name, own in means)]
+
+
+def _bounds(interval: Interval | None) -> tuple[float | None, float | None]:
+    return (interval.low, interval.high) if interval else (None, None)
+
+
+def _with_bounds(value: float | None, low: float | None, high: float | None, form: str = "{:.3f}") -> str:
+    if value is None:
+        return shown(value)
+    known = low is not None and high is not None
+    return form.format(value) + (f" ({form.format(low)} to {form.format(high)})" if known else "")
+
+
 def identity(contents: Contents) -> list[Fact]:
     """Return what identifies the data and the model; unknown values are left out."""
     report, manifest = contents.report, contents.manifest
-    book, test = report.codebook, f"{report.n_test} in {report.n_groups} groups of documents"
+    book, test = report.codebook, f"{report.n_test} in {counted(report.n_groups, 'group')} of documents"
     packages = ", ".join(f"{name} {own}" for name, own in manifest.packages.items()) if manifest else ""
     rows = [
         ("data", report.data, "report.json: data"),

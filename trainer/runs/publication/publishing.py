@@ -79,6 +79,7 @@ def page_values(contents: Contents) -> dict[str, Any]:
         "charts": draw_charts(outcome),
         "prevalences": [f"{share:.0%}" for share in PREVALENCES],
         "prevalence_rows": _prevalence_rows(contents),
+        "corpus_rows": facts.corpus_rows(report),
         "confusion_names": names,
         "confusion": matrix,
         "mistakes": mistakes[:MOST_ERRORS],
