@@ -445,9 +445,10 @@ def test_a_misspelt_format_is_recognised() -> None:
 def test_a_file_of_another_ending_is_refused_both_ways(store: Store, isolated: Path, format: str) -> None:
     with pytest.raises(InputError, match=rf"out\.xlsx: files in format {format} have the extension \."):
         export(store, format, isolated / "out.xlsx")
+    assert not (isolated / "out.xlsx").exists()
+    (isolated / "out.xlsx").touch()
     with pytest.raises(InputError, match=rf"out\.xlsx: files in format {format} have the extension \."):
         read_file(isolated / "out.xlsx", MULTI, format)
-    assert not (isolated / "out.xlsx").exists()
 
 
 def test_what_has_no_gold_is_counted(store: Store, isolated: Path) -> None:
