@@ -62,13 +62,16 @@ SUBCOMMANDS = {
 
 @contextmanager
 def _visible_arguments() -> Iterator[None]:
-    """Show control characters in the message of a usage error: it quotes arguments, and Typer prints it unchanged."""
+    """Show control characters in the message of a usage error: it quotes arguments, and Typer prints it unchanged.
+
+    Pydantic, by which Typer checks choices, begins the message with words that say nothing to a user.
+    """
     try:
         yield
     except Exception as error:
         # Not a class: it differs between versions of Typer.
         if hasattr(error, "format_message"):
-            vars(error)["message"] = visible(str(vars(error).get("message", "")))
+            vars(error)["message"] = visible(str(vars(error).get("message", "")).removeprefix("Value error, "))
         raise
 
 

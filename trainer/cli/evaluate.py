@@ -60,14 +60,16 @@ def evaluate(
     """Evaluate a saved model on a labelled file, with the default \\[evaluation] settings."""
     from labels.text.examples import ReadingOptions
     from trainer.model.model import Model
-    from trainer.runs.corpus_prevalence import parse_prevalence
+    from trainer.runs.corpus_prevalence import check_settings, parse_prevalence
     from trainer.runs.evaluate import evaluate_file
     from trainer.runs.tracking.registry import fetch_artefact
 
     folder = fetch_artefact(artefact)
     options = ReadingOptions(text_column, label_column, blank or "")
     share = parse_prevalence(prevalence)
-    evaluation = evaluate_file(Model.load(folder), folder, data, out, options, prevalence=share, overwrite=overwrite)
+    model = Model.load(folder)
+    check_settings(share, model.codebook, "--prevalence")  # as users know it: `evaluate_file` would name the key
+    evaluation = evaluate_file(model, folder, data, out, options, prevalence=share, overwrite=overwrite)
     print_report(evaluation.report)
     if evaluation.folder is not None:
         console.print(f"Saved in {evaluation.folder}: report.json, predictions.parquet, plots/")

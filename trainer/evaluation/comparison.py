@@ -157,7 +157,7 @@ class _Pair:
         first, second = chosen
         ours, theirs = defined(first.summed().macro_f1), defined(second.summed().macro_f1)
         if ours is None or theirs is None:
-            return Difference(name, ours, theirs, 0, None, reason="F1 is undefined: no positives and no predictions")
+            return Difference(name, ours, theirs, 0, None, reason="F1 is undefined: the label never occurs")
         made = Difference(name, ours, theirs, 0, theirs - ours)
         n_groups = len(first.tp)
         if n_groups < self.min_groups:

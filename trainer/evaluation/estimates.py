@@ -177,14 +177,13 @@ def _reasons(counts: Counts) -> dict[str, list[str]]:
     whole = counts.summed()
     never = [_NEVER if not tp + fn else "" for tp, fn in zip(whole.tp, whole.fn, strict=True)]
     unpredicted = [_UNPREDICTED if not tp + fp else "" for tp, fp in zip(whole.tp, whole.fp, strict=True)]
-    both = [
-        f"{one} and is never predicted" if one and other else "" for one, other in zip(never, unpredicted, strict=True)
-    ]
     either = [
-        together or one or other or "the label always occurs, or is always predicted"
-        for together, one, other in zip(both, never, unpredicted, strict=True)
+        f"{one} and is never predicted"
+        if one and other
+        else one or other or "the label always occurs or is always predicted"
+        for one, other in zip(never, unpredicted, strict=True)
     ]
-    return {"precision": unpredicted, "recall": never, "f1": both, "mcc": either}
+    return {"precision": unpredicted, "recall": never, "f1": never, "mcc": either}
 
 
 def _nowhere(reasons: Sequence[str]) -> str:

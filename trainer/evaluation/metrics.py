@@ -29,8 +29,12 @@ class Counts:
 
     @property
     def f1(self) -> Floats:
-        """F1 = 2TP / (2TP + FP + FN); nan if a label neither occurs nor is predicted."""
-        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+        """F1 = 2TP / (2TP + FP + FN); nan if the label never occurs.
+
+        Without a positive, F1 would be 0 after a single false positive and undefined before it: neither says how well
+        the label is found.
+        """
+        return np.where(self.tp + self.fn > 0, _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn), np.nan)
 
     @property
     def precision(self) -> Floats:

@@ -19,6 +19,8 @@ from trainer.calibration.calibration import Bools, Floats
 from trainer.evaluation.metrics import group_sums
 
 _ITERATIONS, _TOLERANCE = 10_000, 1e-10
+_DRAWN_TOLERANCE = 1e-6
+_SUM_TOLERANCE = 1e-6
 _EPSILON = 1e-6
 _CELLS = 200
 """Bins of probabilities for the bootstrap of the prevalence."""
@@ -30,7 +32,7 @@ however small."""
 
 
 def check_prevalence(prevalence: dict[str, float], labels: Sequence[str], place: str = "evaluation.prevalence") -> None:
-    """Check prevalences that a user gives.
+    """Check prevalences that a user gives at `place`.
 
     Raises:
         ExperimentError: a label is unknown, or a prevalence is not between 0 and 1, both excluded.
@@ -43,6 +45,24 @@ def check_prevalence(prevalence: dict[str, float], labels: Sequence[str], place:
                 f"{place}: the prevalence of '{label}' is {value:g}. Give the share of the sentences in the corpus "
                 "that have the label: above 0 and below 1."
             )
+
+
+def check_shares(
+    prevalence: dict[str, float], labels: Sequence[str], place: str = "evaluation.prevalence", *, allow_none: bool
+) -> None:
+    """Check that prevalences can be shares of classes that exclude each other: together at most 1.
+
+    Raises:
+        ExperimentError: the sum is too large, or less than 1 although all labels have one and a sentence has no other.
+    """
+    total = sum(prevalence.values())
+    complete = set(prevalence) == set(labels) and not allow_none
+    if total > 1 + _SUM_TOLERANCE or (complete and total < 1 - _SUM_TOLERANCE):
+        needed = "1, because every sentence has a label" if not allow_none else "at most 1"
+        raise ExperimentError(
+            f"{place}: the labels of this codebook exclude each other, so their shares must sum to {needed}; these sum "
+            f"to {total:g}. Correct the shares, or name an unlabelled corpus from which they are estimated."
+        )
 
 
 @dataclass(frozen=True)
@@ -168,6 +188,52 @@ def drawn_prevalences(probabilities: Floats, groups: NDArray[np.int_], start: fl
     return np.asarray(prevalence[:, 0])
 
 
+def drawn_class_prevalences(probabilities: Floats, groups: NDArray[np.int_], start: Floats, weights: Floats) -> Floats:
+    """Return the estimate of `estimate_prevalence` in each bootstrap draw of documents, of shape (draws, classes).
+
+    Args:
+        probabilities: of all classes, of shape (n, classes).
+        weights: how often each draw contains each document, of shape (draws, documents).
+    """
+    cell = _similar(probabilities)
+    means = np.clip(group_sums(probabilities, cell) / np.bincount(cell)[:, None], _EPSILON, 1)
+    rows = weights @ group_sums(_one_hot(cell, len(means)), groups)
+    rows /= rows.sum(axis=1, keepdims=True)
+    ratios = means / start
+    prevalence = np.tile(start, (len(weights), 1))
+    for _ in range(_ITERATIONS):
+        update = prevalence * ((rows / (prevalence @ ratios.T)) @ ratios)
+        moved = float(np.abs(update - prevalence).max())
+        prevalence = update
+        if moved < _DRAWN_TOLERANCE:
+            break
+    return np.asarray(prevalence)
+
+
+def _similar(probabilities: Floats) -> NDArray[np.intp]:
+    """Number cells of rows with similar probabilities, at most `_CELLS`: the widest cell is halved, again and again."""
+    cell = np.zeros(len(probabilities), dtype=np.intp)
+    members = [np.arange(len(probabilities))]
+    spread = [_spread(probabilities)]
+    while len(members) < _CELLS and max(spread) > 0:
+        widest = int(np.argmax(spread))
+        own = members[widest]
+        column = probabilities[own, probabilities[own].std(axis=0).argmax()]
+        upper = column > np.median(column)
+        upper = upper if upper.any() else column >= np.median(column)
+        members[widest], more = own[~upper], own[upper]
+        members.append(more)
+        spread[widest] = _spread(probabilities[members[widest]])
+        spread.append(_spread(probabilities[more]))
+        cell[more] = len(members) - 1
+    return cell
+
+
+def _spread(rows: Floats) -> float:
+    """The sum of squared distances from the mean in the column in which it is largest."""
+    return float(rows.var(axis=0).max() * len(rows)) if len(rows) > 1 else 0.0
+
+
 # -- where the assumption fails
 
 
@@ -186,11 +252,11 @@ class ShiftCheck:
 
 def check_shift(
     test: Floats,
-    gold: Bools,
+    classes: Bools,
     test_groups: Sequence[int],
     corpus: Floats,
     corpus_groups: NDArray[np.int_],
-    prevalence: float,
+    prevalence: Floats,
     *,
     draws: int,
     seed: int,
@@ -201,18 +267,21 @@ def check_shift(
     a bootstrap of both sets whose distance from the measured difference is at least as large as the measured distance.
 
     Args:
-        test, gold: probabilities and gold of the label in the test set, of shape (n,), with both values in `gold`.
+        test: probabilities of the label in the test set, of shape (n,).
+        classes: the class of each row of the test set, of shape (n, classes): the label and its absence, or the classes
+            of an exclusive codebook. No class with a prevalence is empty.
         corpus: probabilities in the corpus, of shape (m,).
-        prevalence: prevalence of the label in the corpus, in (0, 1).
+        prevalence: prevalence of each class in the corpus, of shape (classes,).
     """
     edges = np.unique(np.quantile(corpus, np.linspace(0, 1, BINS + 1)[1:-1]))
     in_test = _one_hot(np.searchsorted(edges, test, side="right"), len(edges) + 1)
     in_corpus = group_sums(_one_hot(np.searchsorted(edges, corpus, side="right"), len(edges) + 1), corpus_groups)
-    positives, negatives = (group_sums(in_test * own[:, None], test_groups) for own in (gold, ~gold))
-    measured = _difference(positives.sum(axis=0), negatives.sum(axis=0), in_corpus.sum(axis=0), prevalence)
+    held = np.flatnonzero(prevalence > 0)
+    by_class = [group_sums(in_test * classes[:, [i]], test_groups) for i in held]
+    measured = _difference([own.sum(axis=0) for own in by_class], in_corpus.sum(axis=0), prevalence[held])
     generator = np.random.default_rng(seed)
-    weights, others = (draw_weights(generator, len(each), draws) for each in (positives, in_corpus))
-    drawn = _difference(weights @ positives, weights @ negatives, others @ in_corpus, prevalence)
+    weights, others = (draw_weights(generator, len(each), draws) for each in (by_class[0], in_corpus))
+    drawn = _difference([weights @ own for own in by_class], others @ in_corpus, prevalence[held])
     distances = np.abs(drawn - measured).sum(axis=-1)
     distances = distances[~np.isnan(distances)]
     distance = float(np.abs(measured).sum())
@@ -228,9 +297,8 @@ def _one_hot(numbers: NDArray[np.intp], n: int) -> Floats:
     return np.asarray(numbers[:, None] == np.arange(n), dtype=float)
 
 
-def _difference(positives: Floats, negatives: Floats, corpus: Floats, prevalence: float) -> Floats:
-    """Differences of the shares of each bin, from sums of shape (..., bins)."""
-    parts = (each / each.sum(axis=-1, keepdims=True) for each in (positives, negatives, corpus))
+def _difference(by_class: Sequence[Floats], corpus: Floats, prevalence: Floats) -> Floats:
+    """Differences of the shares of each bin, from sums of shape (..., bins) in each class and in the corpus."""
     with np.errstate(invalid="ignore"):
-        present, absent, found = parts
-        return np.asarray(prevalence * present + (1 - prevalence) * absent - found)
+        found, *parts = (each / each.sum(axis=-1, keepdims=True) for each in (corpus, *by_class))
+        return np.asarray(sum(share * part for share, part in zip(prevalence, parts, strict=True)) - found)

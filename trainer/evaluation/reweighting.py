@@ -4,7 +4,7 @@ assumption. The formulas are in `prevalence`."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +32,8 @@ ASSUMPTION = (
     "label shift: sentences with a label, and sentences without it, are of the same kinds in the corpus as in the test "
     "set; only their shares differ"
 )
-_FIGURES = ("precision", "recall", "f1")
+FIGURES = ("precision", "recall", "f1")
+"""Figures that depend on the prevalence, or are shown beside those that do."""
 
 
 @dataclass(frozen=True)
@@ -121,18 +122,29 @@ def _figures(
     if corpus:
         for i, label in enumerate(test.labels):
             per_label[label] = _checked(per_label[label], test, corpus, i, settings)
-    have = [own for own in per_label.values() if own.f1 is not None]
-    means = {name: _mean([getattr(own, name) for own in have]) for name in _FIGURES}
+    whole = all(own.f1 is not None for own in per_label.values())
     return PrevalenceFigures(
         source=source,
         assumption=ASSUMPTION,
         n_sentences=len(corpus.probabilities) if corpus else None,
         n_documents=int(corpus.groups.max()) + 1 if corpus else None,
         per_label=per_label,
-        macro=ReweightedFigures(**means),
-        micro=_micro(cells.sum(axis=0), known) if len(have) == len(test.labels) else None,
-        warnings=[_warning(label, own) for label, own in per_label.items() if _fails(own, len(have))],
+        macro=mean_figures(per_label.values()),
+        micro=_micro(cells.sum(axis=0), known) if whole else None,
+        warnings=shift_warnings(per_label),
     )
+
+
+def mean_figures(per_label: Iterable[ReweightedFigures]) -> ReweightedFigures:
+    """Return the means over the labels with figures."""
+    have = [own for own in per_label if own.f1 is not None]
+    return ReweightedFigures(**{name: _mean([getattr(own, name) for own in have]) for name in FIGURES})
+
+
+def shift_warnings(per_label: Mapping[str, LabelPrevalenceFigures]) -> list[str]:
+    """Return a warning for each label for which label shift fails."""
+    tested = sum(own.f1 is not None for own in per_label.values())
+    return [_warning(label, own) for label, own in per_label.items() if _fails(own, tested)]
 
 
 def _cells(test: LabelledTest) -> Floats:
@@ -151,15 +163,15 @@ def _label_figures(
     weights: Floats | None,
 ) -> LabelPrevalenceFigures:
     if known.value is None:
-        return LabelPrevalenceFigures(prevalence=None, reason=known.reason, **dict.fromkeys(_FIGURES))
+        return LabelPrevalenceFigures(prevalence=None, reason=known.reason, **dict.fromkeys(FIGURES))
     total, value = cells.sum(axis=0), known.value
     if not test.gold[:, i].any() or test.gold[:, i].all():
         which = "sentence with the label" if not test.gold[:, i].any() else "sentence without the label"
         reason = f"the test set has no {which}"
-        return LabelPrevalenceFigures(prevalence=value, reason=reason, **dict.fromkeys(_FIGURES))
-    figures = dict(zip(_FIGURES, map(defined, _at(total, value)), strict=True))
+        return LabelPrevalenceFigures(prevalence=value, reason=reason, **dict.fromkeys(FIGURES))
+    figures = dict(zip(FIGURES, map(defined, _at(total, value)), strict=True))
     curve = threshold_curve(test.probabilities[:, i], test.gold[:, i], value)
-    rows = {"thresholds": curve.thresholds, **{name: getattr(curve.figures, name) for name in _FIGURES}}
+    rows = {"thresholds": curve.thresholds, **{name: getattr(curve.figures, name) for name in FIGURES}}
     unknown = (None, None)
     low, high = unknown if known.draws is None else percentile_interval(known.draws, settings.confidence) or unknown
     return LabelPrevalenceFigures(
@@ -185,32 +197,32 @@ def _intervals(
     if len(cells) < settings.min_groups or known.value is None:
         return {}
     if known.unbounded:
-        return dict.fromkeys(_FIGURES, Interval(None, None, reason=known.unbounded))
+        return dict.fromkeys(FIGURES, Interval(None, None, reason=known.unbounded))
     groups, least = int((cells[:, 0] + cells[:, 2] > 0).sum()), math.ceil(settings.min_groups / 2)
     if groups < least:
         reason = f"{counted(groups, 'test group')}, fewer than {least}"
-        return dict.fromkeys(_FIGURES, Interval(None, None, reason=reason))
+        return dict.fromkeys(FIGURES, Interval(None, None, reason=reason))
     if known.draws is not None and weights is not None:
         drawn = _at(weights @ cells, known.draws)
         bounds = [percentile_interval(column, settings.confidence) or (None, None) for column in drawn.T]
         dropped = np.isnan(drawn).sum(axis=0)
         found = {
-            name: Interval(low, high, int(n)) for name, (low, high), n in zip(_FIGURES, bounds, dropped, strict=True)
+            name: Interval(low, high, int(n)) for name, (low, high), n in zip(FIGURES, bounds, dropped, strict=True)
         }
         shares = percentile_interval(known.draws, settings.confidence) or (0.0, 1.0)
-        return found | _without_false_positives(cells, shares[0], found["recall"], settings.confidence)
+        return found | without_false_positives(cells, shares[0], found["recall"], settings.confidence)
     value = known.value
     influence, measured = jackknife_influence(lambda sums: _at(sums, value), cells), _at(cells.sum(axis=0), value)
     found = {
         name: logit_interval(
             float(measured[i]), influence[:, i], groups=groups, confidence=settings.confidence, min_groups=least
         )
-        for i, name in enumerate(_FIGURES)
+        for i, name in enumerate(FIGURES)
     }
-    return found | _without_false_positives(cells, value, found["recall"], settings.confidence)
+    return found | without_false_positives(cells, value, found["recall"], settings.confidence)
 
 
-def _without_false_positives(cells: Floats, share: float, recall: Interval, confidence: float) -> dict[str, Interval]:
+def without_false_positives(cells: Floats, share: float, recall: Interval, confidence: float) -> dict[str, Interval]:
     """Intervals of precision and F1 for a test set without a false positive; empty if there is one.
 
     Resampling never shows a false positive that the test set does not have, but at a low prevalence a few of them
@@ -237,13 +249,14 @@ def _checked(
     """The figures of a label with the check of the assumption, if there are figures."""
     if own.prevalence is None or not own.curve:
         return own
+    gold = test.gold[:, i]
     found: ShiftCheck = check_shift(
         test.probabilities[:, i],
-        test.gold[:, i],
+        np.column_stack([gold, ~gold]),
         test.groups,
         corpus.probabilities[:, i],
         corpus.groups,
-        own.prevalence,
+        np.array([own.prevalence, 1 - own.prevalence]),
         draws=settings.draws,
         seed=settings.seed,
     )

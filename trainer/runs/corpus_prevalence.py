@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
 from labels.text.documents import find_files, read_file
 from labels.text.sentences import split_sentences
 from trainer.config.sections import EvaluationSection
+from trainer.evaluation.class_reweighting import class_figures_at_estimated, class_figures_at_given
 from trainer.evaluation.figures import PrevalenceFigures
-from trainer.evaluation.prevalence import Unlabelled, check_prevalence
+from trainer.evaluation.prevalence import Unlabelled, check_prevalence, check_shares
 from trainer.evaluation.report import Outcome
 from trainer.evaluation.reweighting import IntervalSettings, LabelledTest, figures_at_estimated, figures_at_given
 from trainer.model.model import Model
@@ -44,23 +46,22 @@ def _number(share: str, text: str) -> float:
         ) from None
 
 
-def check_settings(prevalence: Prevalence, labels: tuple[str, ...], *, exclusive: bool) -> None:
-    """Check `evaluation.prevalence` before anything is trained.
+def check_settings(prevalence: Prevalence, codebook: Codebook, place: str = "evaluation.prevalence") -> None:
+    """Check a prevalence that is given at `place`, before anything is trained or predicted.
 
     Raises:
-        ExperimentError: a label is unknown, a share is not between 0 and 1, or the corpus cannot be used.
+        ExperimentError: a label is unknown, a share is not between 0 and 1, or the shares of labels that exclude each
+            other sum to more than 1.
         DataError: the corpus does not exist.
     """
     if isinstance(prevalence, str):
-        if prevalence and exclusive:
-            raise ExperimentError(
-                "evaluation.prevalence: the prevalence can be estimated from a corpus only if a sentence may have "
-                "several labels. Give the shares by label, e.g. { label = 0.02 }."
-            )
         if prevalence:
             find_files([prevalence])
         return
-    check_prevalence(_by_label(prevalence, labels), labels)
+    labels = codebook.label_names
+    check_prevalence(_by_label(prevalence, labels), labels, place)
+    if codebook.exclusive:
+        check_shares(_by_label(prevalence, labels), labels, place, allow_none=codebook.allow_none)
 
 
 def _by_label(prevalence: float | dict[str, float], labels: tuple[str, ...]) -> dict[str, float]:
@@ -77,12 +78,17 @@ def prevalence_figures(
     """
     if settings.prevalence == "":
         return None
-    check_settings(settings.prevalence, model.labels, exclusive=outcome.exclusive)
+    check_settings(settings.prevalence, model.codebook)
     test = LabelledTest(outcome.labels, outcome.gold, outcome.predicted, outcome.probabilities, outcome.groups)
     how = IntervalSettings(settings.bootstrap, seed, settings.confidence, settings.min_groups)
     if not isinstance(settings.prevalence, str):
-        return figures_at_given(test, _by_label(settings.prevalence, model.labels), how)
+        shares = _by_label(settings.prevalence, model.labels)
+        if outcome.exclusive:
+            return class_figures_at_given(test, shares, how, allow_none=model.codebook.allow_none)
+        return figures_at_given(test, shares, how)
     corpus = _predicted_corpus(model, settings.prevalence)
+    if outcome.exclusive:
+        return class_figures_at_estimated(test, corpus, model.calibration, settings.prevalence, how)
     return figures_at_estimated(test, corpus, model.calibration, settings.prevalence, how)
 
 

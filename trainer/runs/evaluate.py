@@ -27,6 +27,7 @@ from trainer.evaluation.plots import attempt_plots, draw_plots
 from trainer.evaluation.report import Outcome, Report, build_report
 from trainer.model.model import Manifest, Model, folder_size
 from trainer.runs.corpus_prevalence import Prevalence, check_settings, prevalence_figures
+from trainer.runs.seen import seen_note
 from trainer.runs.tracking.connection import check_server, connect
 from trainer.runs.tracking.record import UNTRACKED, Record, Tracked, new_record
 from trainer.runs.tracking.track import track_finished
@@ -123,7 +124,7 @@ def evaluate_file(
     """
     if out is not None:
         refuse_occupied(out, overwrite=overwrite, reads=(artefact, data))
-    check_settings(prevalence, model.labels, exclusive=model.codebook.exclusive)
+    check_settings(prevalence, model.codebook)
     if track:
         check_server()
     labelled = read_labelled([(data, "test")], model.codebook, options or ReadingOptions())
@@ -132,7 +133,8 @@ def evaluate_file(
     if track:
         connect()
     outcome, report = evaluate_model(model, examples, EvaluationSection(prevalence=prevalence), model.manifest.seed)
-    report = _with_context(report, model, artefact, data, labelled)
+    notes = [*labelled.notes, *seen_note(model.manifest, artefact, examples)]
+    report = _with_context(report, model, artefact, data, labelled).extended(notes=notes)
     record = _record(report, data)
     if out is None:
         return Evaluation(report, None, _track_report(record, report) if track else UNTRACKED)
@@ -167,7 +169,6 @@ def _with_context(report: Report, model: Model, artefact: Path, data: Path, labe
         model_id=manifest.digest,
         artefact_bytes=folder_size(artefact),
         train_seconds=manifest.details.get("train_seconds"),
-        notes=list(labelled.notes),
         label_values=[asdict(value) for value in labelled.values],
     )
 

@@ -45,6 +45,7 @@ from trainer.runs.evaluate import (
     predict_examples,
     write_report,
 )
+from trainer.runs.seen import training_ids
 from trainer.runs.tracking.connection import check_server
 from trainer.runs.tracking.record import UNTRACKED, Tracked, record_experiment
 from trainer.runs.tracking.track import open_run
@@ -225,7 +226,7 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
         check_server()
     dataset = load_dataset(experiment)
     codebook = dataset.codebook
-    check_settings(experiment.evaluation.prevalence, codebook.label_names, exclusive=codebook.exclusive)
+    check_settings(experiment.evaluation.prevalence, codebook)
     record = record_experiment("train", experiment, dataset)
     checkpoints = checkpoint_folder(out)
     # The output folder is closed inside the MLflow run: an error while the outputs are moved into place still ends the
@@ -318,4 +319,5 @@ def fitted_manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted, va
         thresholds=dict(zip(codebook.label_names, map(float, model.calibration.thresholds), strict=True)),
         packages=package_versions(),
         profile=profile.model_dump(mode="json") if profile else None,
+        training_ids=training_ids(example for name in ("train", "validation") for example in dataset.parts[name]),
     )

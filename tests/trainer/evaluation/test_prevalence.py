@@ -9,11 +9,14 @@ import pytest
 from labels.errors import ExperimentError
 from tests.lazy import Lazy
 from trainer.calibration.calibration import Bools, Calibration, Floats, LabelCalibration
+from trainer.evaluation.class_reweighting import class_figures_at_estimated, class_figures_at_given
 from trainer.evaluation.prevalence import (
     Unlabelled,
     check_prevalence,
+    check_shares,
     check_shift,
     draw_weights,
+    drawn_class_prevalences,
     drawn_prevalences,
     estimate_prevalence,
     label_prevalence,
@@ -138,16 +141,19 @@ def test_draws_of_the_prevalence_vary_around_the_estimate_as_documents_do() -> N
 
 def test_label_shift_raises_no_alarm_and_another_kind_of_negatives_does() -> None:
     test, gold = scores(3000, START, 10)
-    groups = (np.arange(3000) // 3).tolist()
+    both, groups = np.column_stack([gold, ~gold]), (np.arange(3000) // 3).tolist()
+
+    def two(share: float) -> Floats:
+        return np.array([share, 1 - share])
 
     def checked(seed: int, hard: float) -> Any:
         corpus, _ = scores(3000, 0.05, seed, hard=hard)
         share = label_prevalence(corpus, START)
-        return check_shift(test, gold, groups, corpus, np.arange(3000) // 3, share, draws=200, seed=seed)
+        return check_shift(test, both, groups, corpus, np.arange(3000) // 3, two(share), draws=200, seed=seed)
 
     assert sum(checked(seed, 0.0).p_value < 0.05 for seed in range(20, 40)) <= 4
     odd = np.clip(scores(3000, 0.05, 41)[0], 0.2, 0.4)  # texts on which the model is never certain
-    found = check_shift(test, gold, groups, odd, np.arange(3000) // 3, 0.1, draws=200, seed=1)
+    found = check_shift(test, both, groups, odd, np.arange(3000) // 3, two(0.1), draws=200, seed=1)
     assert found.p_value < 0.01
     assert found.distance > 0.3
 
@@ -220,3 +226,114 @@ def test_a_corpus_of_two_documents_gives_no_interval() -> None:
 def test_prevalences_that_cannot_be_are_refused(given: dict[str, float], said: str) -> None:
     with pytest.raises(ExperimentError, match=said):
         check_prevalence(given, ("aid", "truce"))
+
+
+# -- classes that exclude each other
+
+TRUE = np.array([0.1, 0.2, 0.7])
+
+
+def exclusive(n: int, shares: Floats, seed: int) -> tuple[Floats, Bools]:
+    """Probabilities of three classes, calibrated at equal shares, and gold at other shares; the last class is none."""
+    generator = np.random.default_rng(seed)
+    classes = generator.choice(3, n, p=shares)
+    evidence = np.exp(2 * (generator.normal(0, 1, (n, 3)) + 1.5 * np.eye(3)[classes]))
+    # Of normals 1.5 apart with variance 1: the likelihood ratios are exp(1.5 x).
+    likelihoods = evidence**0.75
+    return likelihoods / likelihoods.sum(axis=1, keepdims=True), np.eye(3, dtype=bool)[classes]
+
+
+EVEN = np.full(3, 1 / 3)
+
+
+def exclusive_test(shares: Floats = EVEN, seed: int = 30) -> LabelledTest:
+    probabilities, gold = exclusive(6000, shares, seed)
+    predicted = probabilities.argmax(axis=1)[:, None] == np.arange(3)
+    return LabelledTest(
+        ("aid", "truce"), gold[:, :2], predicted[:, :2], probabilities[:, :2], (np.arange(6000) // 3).tolist()
+    )
+
+
+def class_calibration() -> Calibration:
+    own = LabelCalibration("temperature", 900, 300)
+    return Calibration(True, (own, own), own)
+
+
+def test_figures_of_classes_are_those_of_scikit_learn_with_weights() -> None:
+    test = exclusive_test()
+    found = class_figures_at_given(test, {"aid": 0.1, "truce": 0.2}, HOW, allow_none=True)
+    classes, said = (np.where(own.any(axis=1), own.argmax(axis=1), 2) for own in (test.gold, test.predicted))
+    weights = (TRUE / np.bincount(classes) * len(classes))[classes]
+    for i, label in enumerate(test.labels):
+        for name in ("precision", "recall", "f1"):
+            expected = getattr(sk, f"{name}_score")(classes == i, said == i, sample_weight=weights)
+            assert getattr(found.per_label[label], name) == pytest.approx(expected)
+        assert found.per_label[label].intervals["f1"].low < found.per_label[label].f1
+    assert found.micro
+    assert found.micro.f1 == pytest.approx(
+        sk.f1_score(classes, said, labels=[0, 1], average="micro", sample_weight=weights)
+    )
+
+
+def test_the_shares_of_classes_are_estimated_and_their_figures_are_those_of_the_corpus() -> None:
+    probabilities, gold = exclusive(9000, TRUE, 31)
+    corpus = Unlabelled(probabilities[:, :2], np.arange(9000) // 6)
+    found = class_figures_at_estimated(exclusive_test(), corpus, class_calibration(), "news/", HOW)
+    there = probabilities.argmax(axis=1)
+    for i, label in enumerate(("aid", "truce")):
+        own = found.per_label[label]
+        assert own.prevalence == pytest.approx(gold[:, i].mean(), abs=0.02)
+        assert own.low < own.prevalence < own.high
+        assert own.f1 == pytest.approx(sk.f1_score(gold[:, i], there == i), abs=0.05)
+        assert own.intervals["f1"].low < own.f1 < own.intervals["f1"].high
+    assert found.warnings == []
+
+
+def test_draws_of_classes_vary_around_the_estimate() -> None:
+    probabilities, _ = exclusive(3000, TRUE, 32)
+    groups, start = np.arange(3000) // 3, np.full(3, 1 / 3)
+    weights = np.vstack([np.ones(1000), draw_weights(np.random.default_rng(1), 1000, 50)])
+    drawn = drawn_class_prevalences(probabilities, groups, start, weights)
+    assert drawn[0] == pytest.approx(estimate_prevalence(probabilities, start), abs=5e-3)
+    assert drawn.sum(axis=1) == pytest.approx(1)
+    for row, weight in zip(drawn[1:4], weights[1:4], strict=True):
+        assert row == pytest.approx(estimate_prevalence(probabilities, start, weight[groups]), abs=5e-3)
+
+
+def test_texts_of_other_kinds_than_the_classes_of_the_test_set_raise_an_alarm() -> None:
+    odd = np.clip(exclusive(3000, TRUE, 33)[0], 0.25, 0.45)
+    corpus = Unlabelled(odd[:, :2] / odd.sum(axis=1, keepdims=True), np.arange(3000) // 3)
+    found = class_figures_at_estimated(exclusive_test(), corpus, class_calibration(), "news/", HOW)
+    assert [warning.split(":")[0] for warning in found.warnings] == ["aid", "truce"]
+
+
+@pytest.mark.parametrize(
+    ("absent", "calibrated", "reason"),
+    [
+        (True, True, "the test set has no sentence of 'aid', which the corpus has"),
+        (False, False, "the model is not calibrated, so prevalences cannot be estimated"),
+    ],
+)
+def test_classes_without_figures_have_a_reason(absent: bool, calibrated: bool, reason: str) -> None:
+    test = exclusive_test(np.array([0.0, 0.5, 0.5]) if absent else TRUE)
+    corpus = Unlabelled(exclusive(600, TRUE, 34)[0][:, :2], np.arange(600) // 6)
+    own = class_calibration()
+    none = LabelCalibration("none", 0, 0)
+    known = own if calibrated else Calibration(True, (none, none), none)
+    found = class_figures_at_estimated(test, corpus, known, "news/", HOW)
+    assert {label: (each.f1, each.reason) for label, each in found.per_label.items()} == dict.fromkeys(
+        ("aid", "truce"), (None, reason)
+    )
+    assert found.micro is None
+
+
+@pytest.mark.parametrize(
+    ("shares", "allow_none", "said"),
+    [
+        ({"aid": 0.7, "truce": 0.4}, True, "must sum to at most 1; these sum to 1.1"),
+        ({"aid": 0.3, "truce": 0.4}, False, "must sum to 1, because every sentence has a label; these sum to 0.7"),
+    ],
+)
+def test_shares_of_classes_that_cannot_be_are_refused(shares: dict[str, float], allow_none: bool, said: str) -> None:
+    with pytest.raises(ExperimentError, match=said):
+        check_shares(shares, ("aid", "truce"), allow_none=allow_none)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from trainer.data.splits import Split
 from trainer.model.model import Model, read_manifest
 from trainer.runs.evaluate import evaluate_file
 from trainer.runs.run import RunResult
+from trainer.runs.seen import seen_examples
 from trainer.runs.tracking.leaderboard import RunRow, list_runs
 
 MlflowClient = Lazy("mlflow:MlflowClient")
@@ -171,3 +173,29 @@ def test_evaluation_where_no_label_occurs_has_null_figures(
     report = evaluate_file(tfidf_model, tracked_run.result.artefact, data, None, track=False).report
     assert report.macro_f1 is None
     assert report.subset_accuracy == 1
+
+
+def test_rows_from_which_the_model_has_learned_are_named(
+    tracked_run: TrackedRun, tfidf_model: Model, held_out: Path, isolated: Path
+) -> None:
+    artefact, by_id = tracked_run.result.artefact, {own.id: own for own in disturbed(make_examples(300))}
+    split = Split.load(tracked_run.result.folder / "split.json")
+    new = [by_id[identifier] for identifier in split.test[:20]]
+    # Other ids and another case: the texts count.
+    known = [replace(by_id[name], id=f"x{name}", text=by_id[name].text.upper()) for name in split.train[:30]]
+    data = write_examples(isolated / "mixed.jsonl", [*new, *known])
+    (note,) = evaluate_file(tfidf_model, artefact, data, None, track=False).report.notes
+    assert note.startswith("30 of 50 sentences were in this model's training data")
+    assert "Remove these rows" in note
+    assert evaluate_file(tfidf_model, artefact, held_out, None, track=False).report.notes == []
+
+
+def test_a_model_of_an_older_version_is_asked_for_the_split_of_its_run(
+    tracked_run: TrackedRun, tfidf_model: Model, isolated: Path
+) -> None:
+    split = Split.load(tracked_run.result.folder / "split.json")
+    learned = [own for own in disturbed(make_examples(300)) if own.id in split.validation]
+    assert tfidf_model.manifest
+    older = tfidf_model.manifest.model_copy(update={"training_ids": ()})
+    assert seen_examples(older, tracked_run.result.artefact, learned) == learned
+    assert seen_examples(older, isolated / "alone", learned) == []

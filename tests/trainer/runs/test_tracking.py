@@ -148,22 +148,28 @@ def test_store_that_cannot_be_reached_is_named(isolated: Path, monkeypatch: pyte
     assert caught.value.exit_code == 1
 
 
-def test_store_is_a_file_in_the_working_folder_unless_mlflow_is_told_otherwise(
+def test_store_is_a_file_in_the_working_folder_of_the_moment(
     isolated: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(mlflow_template, isolated / "mlflow.db")
+    (isolated / "next").mkdir()
+    for folder in (isolated, isolated / "next"):
+        shutil.copy(mlflow_template, folder / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
-    # In a process of its own: MLflow keeps the database of a relative path open, also in another working folder.
+    # In a process of its own, because the variable is written there.
     code = """
+import os
 from trainer.runs.tracking import connection, tracker
-connection.connect()
-with tracker.tracked_run("work", "here", {}):
-    pass
+for folder, name in ((".", "here"), ("next", "there")):
+    os.chdir(folder)
+    connection.connect()
+    with tracker.tracked_run("work", name, {}):
+        pass
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{isolated / 'mlflow.db'}")
-    mlflow.set_tracking_uri(f"sqlite:///{isolated / 'mlflow.db'}")
-    assert [row.name for row in leaderboard.list_runs("work")] == ["here"]
+    for folder, name in ((isolated, "here"), (isolated / "next", "there")):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+        assert [row.name for row in leaderboard.list_runs("work")] == [name]
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from trainer.runs.run import RunResult
     from trainer.runs.tracking.leaderboard import Board, RunRow
 
-_LABEL_COLUMNS_WIDTH = 36
+_LABEL_COLUMNS_WIDTH = 70
 
 
 def leaderboard(
@@ -55,8 +56,8 @@ def print_results(results: Sequence[RunResult]) -> None:
 
     reports = sorted((result.report for result in results), key=lambda report: -_or_last(report.validation_macro_f1))
     labels, intervals = reports[0].labels, reports[0].intervals
-    rows = (_cells(report.kind, headline_metrics(report), labels) for report in reports)
-    console.print(_board_table(labels, intervals.confidence if intervals else None, rows))
+    rows = [((report.kind,), headline_metrics(report)) for report in reports]
+    _print_tables(("model",), rows, labels, intervals.confidence if intervals else None)
 
 
 def print_board(board: Board) -> None:
@@ -64,8 +65,8 @@ def print_board(board: Board) -> None:
     title = f"{board.data}, split {board.split_hash or 'unknown'}"
     title += f", evaluated on {board.evaluation_hash}" if board.evaluation_hash else ""
     title += ", synthetic" if board.synthetic else ""
-    rows = (_cells(_run_name(row), row.metrics, board.labels) for row in board.rows)
-    console.print(_board_table(board.labels, board.confidence, rows, title))
+    rows = [((_run_name(row), short_id(row.run_id), start_time(row.started)), row.metrics) for row in board.rows]
+    _print_tables(("name", "run", "started"), rows, board.labels, board.confidence, title)
     if any(row.champion for row in board.rows):
         console.print("* champion")
 
@@ -75,35 +76,64 @@ def _run_name(row: RunRow) -> str:
     return f"{row.name}{' *' if row.champion else ''}{status}"
 
 
-def _board_table(
-    labels: Sequence[str], confidence: float | None, rows: Iterable[Sequence[str]], title: str = ""
-) -> Table:
+def short_id(run_id: str) -> str:
+    """The start of a run's id, by which rows with the same name are told apart."""
+    return run_id[:8]
+
+
+def start_time(started: int | None) -> str:
+    """A time in milliseconds since 1970 as local date and time; empty if unknown."""
+    return "" if started is None else f"{datetime.fromtimestamp(started / 1000):%Y-%m-%d %H:%M}"
+
+
+Row = tuple[tuple[str, ...], Mapping[str, float | None]]
+"""The cells that identify a run, and its metrics."""
+
+
+def _print_tables(
+    lead: tuple[str, ...], rows: Sequence[Row], labels: Sequence[str], confidence: float | None, title: str = ""
+) -> None:
+    """Print the figures of runs in one table, or in several where the console is too narrow for one.
+
+    Headings stay on one line: further figures stand in a table below, whose rows begin with the first two of `lead`.
+    """
     interval = "interval" if confidence is None else f"{confidence:.0%} interval"
-    figures = ("val. F1", "test F1", interval, *_shown(labels), "train s", "sent./s", "MB")
-    cells = list(rows)
-    wide = table(("model", *figures), cells, title=title or None)
-    if console.fits(wide):
-        return wide
-    narrow = (heading.replace(" ", "\n").replace("_", "\n").replace("./s", ".\n/s") for heading in figures)
-    return table(("model", *narrow), cells, title=title or None, padding=(0, 1, 0, 0))
+    groups: list[tuple[tuple[str, ...], Callable[[Mapping[str, float | None]], list[str]]]] = [
+        (("val. F1", "test F1", interval), _score_cells),
+        (tuple(_shown(labels)), lambda own: [number(own.get(f"f1.{label}"), 2) for label in _shown(labels)]),
+        (("train s", "sent./s", "MB"), _cost_cells),
+    ]
+    headings, cells = list(lead), [list(names) for names, _ in rows]
+    for more, figures in ((more, figures) for more, figures in groups if more):
+        wider = [*headings, *more]
+        if not console.fits(_table(wider, [[*own, *figures(row[1])] for own, row in zip(cells, rows, strict=True)])):
+            console.print(_table(headings, cells, title or None))
+            title, wider = "", [*lead[:2], *more]
+            cells = [list(names[:2]) for names, _ in rows]
+        headings = wider
+        cells = [[*own, *figures(row[1])] for own, row in zip(cells, rows, strict=True)]
+    console.print(_table(headings, cells, title or None))
+
+
+def _table(headings: Sequence[str], cells: Sequence[Sequence[str]], title: str | None = None) -> Table:
+    names = [heading for heading in headings if heading in ("name", "run", "started")] or headings[:1]
+    align = "".join("t" if heading == "name" else "l" if heading in names else "r" for heading in headings)
+    return table(headings, cells, align=align, title=title)
 
 
 def _shown(labels: Sequence[str]) -> Sequence[str]:
-    """The labels to show in columns: all labels, or none if the table would be wider than about 80 characters."""
-    width = sum(1 + max(map(len, label.split("_"))) for label in labels)
-    return labels if width <= _LABEL_COLUMNS_WIDTH else ()
+    """The labels to show in columns: all labels, or none if a table of them would be wider than most terminals."""
+    return labels if sum(2 + len(label) for label in labels) <= _LABEL_COLUMNS_WIDTH else ()
 
 
-def _cells(name: str, metrics: Mapping[str, float | None], labels: Sequence[str]) -> list[str]:
-    """The table row for a run, made from its MLflow metrics."""
-    size = metrics.get("artefact_bytes")
+def _score_cells(metrics: Mapping[str, float | None]) -> list[str]:
     macro_f1 = Figure(metrics.get("macro_f1"), metrics.get("macro_f1.low"), metrics.get("macro_f1.high"))
+    return [number(metrics.get("validation_macro_f1"), 2), number(macro_f1.value, 2), bounds(macro_f1, 2)]
+
+
+def _cost_cells(metrics: Mapping[str, float | None]) -> list[str]:
+    size = metrics.get("artefact_bytes")
     return [
-        name,
-        number(metrics.get("validation_macro_f1"), 2),
-        number(macro_f1.value, 2),
-        bounds(macro_f1, 2),
-        *(number(metrics.get(f"f1.{label}"), 2) for label in _shown(labels)),
         number(metrics.get("train_seconds"), 1),
         number(metrics.get("sentences_per_second"), 0),
         number(None if size is None else size / 1e6, 1),

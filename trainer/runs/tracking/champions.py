@@ -124,13 +124,13 @@ def move_back(name: str) -> tuple[str, str]:
     """Move the alias back to the champion before; returns the version that held it, and the one that holds it now.
 
     Raises:
-        TrackingError: there is no champion, no earlier one is recorded, or its version was deleted.
+        TrackingError: there is no champion, no earlier one is recorded, its version was deleted, or another process
+            has moved the alias since this call began. Nothing is changed then.
     """
+    current = _current(name)
     with _sole_mover(name) as client:
-        _find_model(client, name)
-        current = _target(client, name)
-        if not current:
-            raise TrackingError(f"'{name}' has no champion, so there is nothing to move back.")
+        # Who asks to go back means the champion that they saw: of two who ask at once, only one goes back.
+        _refuse_overtaken(client, name, current)
         kept = {str(own.version) for own in _versions(client, name)}
         earlier = _earlier(client, name, current)
         if not earlier:
@@ -148,9 +148,15 @@ def move_back(name: str) -> tuple[str, str]:
     return current, version
 
 
-def _find_model(client: Any, name: str) -> None:
-    if not any(own.name == name for own in client.search_registered_models()):
-        _find(client, name)  # raises
+def _current(name: str) -> str:
+    """Return the version that holds the alias, deleted or not."""
+    with mlflow_store("read") as mlflow:
+        client = mlflow.MlflowClient()
+        if not any(own.name == name for own in client.search_registered_models()):
+            _find(client, name)  # raises
+        if not (current := _target(client, name)):
+            raise TrackingError(f"'{name}' has no champion, so there is nothing to move back.")
+    return current
 
 
 def _move(client: Any, name: str, version: str, earlier: list[str], reason: str, *, forced: bool) -> None:
@@ -180,10 +186,10 @@ def _refuse_overtaken(client: Any, name: str, instead_of: str) -> None:
     if now != instead_of:
         was = f"version {instead_of}" if instead_of else "no version"
         raise TrackingError(
-            f"another promotion was faster: the champion of '{name}' was {was} when the comparison began, and is "
-            f"version {now} now. The alias was not moved. Run the command again to compare with the new champion."
+            f"another promotion was faster: the champion of '{name}' was {was} when this command began, and is "
+            f"version {now} now. The alias was not moved. Run the command again if you still want to replace it."
             if now
-            else f"the alias '{CHAMPION}' of '{name}' was removed during the comparison. The alias was not moved. Run "
+            else f"the alias '{CHAMPION}' of '{name}' was removed while this command ran. The alias was not moved. Run "
             "the command again."
         )
 

@@ -27,7 +27,7 @@ from trainer.environment import silence_libraries
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_URI = "sqlite:///mlflow.db"
+_DEFAULT_FILE = "mlflow.db"
 _TAG_HOST, _TAG_PID, _TAG_STARTED = "communique.host", "communique.pid", "communique.process_started"
 _CLOCK_STEP = 5.0
 """Tolerance in seconds for the start time of a process, which shifts if the system clock is adjusted."""
@@ -42,6 +42,8 @@ _SECONDS_TRUSTED = 2.0
 
 _answered: dict[str, float] = {}
 """Time of the last answer of each server, by URI."""
+_defaults: set[str] = set()
+"""The default URIs that `connect` has set in this process."""
 
 
 @contextmanager
@@ -220,18 +222,36 @@ def connect(*, create: bool = True) -> None:
     if not create:
         refuse_missing_store()
     with mlflow_store("reached") as mlflow:
-        if not os.environ.get("MLFLOW_TRACKING_URI"):
-            mlflow.set_tracking_uri(DEFAULT_URI)
+        if (uri := store_uri()) == _default_uri():
+            _defaults.add(uri)
+            mlflow.set_tracking_uri(uri)
         _create_database(mlflow.get_tracking_uri())
         mark_stale_runs()
 
 
+def store_uri() -> str:
+    """Return the URI of MLflow's store: MLFLOW_TRACKING_URI, or by default a file in the working folder of this moment.
+
+    MLflow writes the URI that `connect` sets into this variable, for child processes. Such a value is not the user's:
+    after a change of the working folder, as in a notebook, the default is the file in the new folder.
+    """
+    given = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return given if given and given not in _defaults else _default_uri()
+
+
+def _default_uri() -> str:
+    path = Path(_DEFAULT_FILE).absolute()
+    # An absolute path does not survive every character in a URI; the relative one does.
+    return f"sqlite:///{_DEFAULT_FILE if set(str(path)) & set('?%#') else path}"
+
+
 def refuse_missing_store() -> None:
     """Raise TrackingError if MLflow's store is a SQLite file that does not exist: reading would create the file."""
-    path = sqlite_file(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    path = sqlite_file(store_uri())
     if path is not None and not path.exists():
+        shown = _DEFAULT_FILE if path == Path(_DEFAULT_FILE).absolute() else path
         raise TrackingError(
-            f"nothing has been logged to MLflow yet: there is no file {path}. Run `communique train` first. If your "
+            f"nothing has been logged to MLflow yet: there is no file {shown}. Run `communique train` first. If your "
             "runs are in another place, change to the folder with mlflow.db or set MLFLOW_TRACKING_URI."
         )
 

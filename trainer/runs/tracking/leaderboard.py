@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from labels.errors import TrackingError, did_you_mean
-from trainer.runs.tracking.connection import DEFAULT_URI, connect, is_gone, mlflow_store, shown_store, sqlite_file
+from trainer.runs.tracking.connection import connect, is_gone, mlflow_store, shown_store, sqlite_file, store_uri
 from trainer.runs.tracking.locations import refuse_deleted
 from trainer.runs.tracking.registry import CHAMPION, champion_runs
 
 
 @dataclass(frozen=True)
 class RunRow:
-    """One finished run on the leaderboard."""
+    """One run. `started` is the time of its start in milliseconds since 1970, or None."""
 
     run_id: str
     name: str
@@ -27,6 +27,7 @@ class RunRow:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     champion: bool
+    started: int | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def list_runs(experiment: str) -> list[RunRow]:
             metrics=run.data.metrics,
             tags=run.data.tags,
             champion=run.info.run_id in champions,
+            started=run.info.start_time,
         )
         for run in runs
     ]
@@ -137,7 +139,7 @@ def _rows_of_file(experiment: str) -> list[RunRow] | None:
     Returns None if `list_runs` is needed: MLflow is already imported, its store is not a SQLite file or has an
     unexpected form, the experiment does not exist, or a process that has ended left a run open.
     """
-    path = sqlite_file(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI)
+    path = sqlite_file(store_uri())
     if "mlflow" in sys.modules or os.environ.get("MLFLOW_REGISTRY_URI") or path is None or not path.is_file():
         return None
     try:
@@ -169,7 +171,7 @@ def _read_rows(database: sqlite3.Connection, experiment: str) -> list[RunRow]:
     versions = "SELECT run_id FROM registered_model_aliases JOIN model_versions USING (name, version) WHERE alias = ?"
     champions = {run_id for (run_id,) in database.execute(versions, [CHAMPION])}
     runs = database.execute(
-        f"SELECT run_uuid, name, status FROM runs WHERE run_uuid IN ({chosen}) "  # noqa: S608
+        f"SELECT run_uuid, name, status, start_time FROM runs WHERE run_uuid IN ({chosen}) "  # noqa: S608
         "ORDER BY start_time DESC, run_uuid",
         [experiment],
     )
@@ -182,6 +184,7 @@ def _read_rows(database: sqlite3.Connection, experiment: str) -> list[RunRow]:
             metrics={key: float(value) for key, value in metrics.get(run_id, {}).items()},
             tags=tags.get(run_id, {}),
             champion=run_id in champions,
+            started=started,
         )
-        for run_id, name, status in runs
+        for run_id, name, status, started in runs
     ]

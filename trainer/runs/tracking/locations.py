@@ -5,7 +5,6 @@ MLflow records absolute paths in its SQLite file, so they are wrong after the pr
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from labels.errors import InputError, TrackingError
-from trainer.runs.tracking.connection import DEFAULT_URI, refuse_missing_store, sqlite_file
+from trainer.runs.tracking.connection import refuse_missing_store, sqlite_file, store_uri
 
 CORRECT = "communique track --moved"
 _COLUMNS = (
@@ -121,8 +120,7 @@ def correct_locations() -> tuple[Path, int]:
         InputError: MLflow's store is not a SQLite file.
         TrackingError: the store does not exist or cannot be written.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    path = sqlite_file(uri)
+    path = sqlite_file(uri := store_uri())
     if path is None:
         raise InputError(f"{uri}: --moved corrects only a SQLite file such as mlflow.db. Set MLFLOW_TRACKING_URI.")
     refuse_missing_store()

@@ -21,6 +21,7 @@ from tests.trainer.conftest import REGISTERED, TrackedRun
 from trainer.cli import app
 from trainer.runs.choice.promotion import promote, promote_back
 from trainer.runs.run import RunResult
+from trainer.runs.tracking import champions
 from trainer.runs.tracking.champions import find_champion, move_back, move_champion
 
 MlflowClient = Lazy("mlflow:MlflowClient")
@@ -103,6 +104,32 @@ def test_of_two_promotions_at_once_one_wins(floor: RunResult) -> None:
     champion = find_champion(REGISTERED)
     assert (champion.version, champion.reason) == (winner, f"by {winner}")
     assert not any(own.name == CLAIM for own in client.search_registered_models())
+
+
+def test_of_two_who_go_back_at_once_one_goes_back(floor: RunResult) -> None:
+    for version, before in (("1", "2"), ("2", "1")):
+        move_champion(REGISTERED, version, instead_of=before, reason="")
+    # Both have seen version 2 as champion when one of them gets the lock.
+    barrier, seen = Barrier(2), champions._current
+
+    def see(name: str) -> str:
+        found = seen(name)
+        barrier.wait()
+        return found
+
+    def back(_: int) -> str:
+        try:
+            move_back(REGISTERED)
+        except TrackingError as error:
+            return str(error)
+        return ""
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+        patch.setattr(champions, "_current", see)
+        problems = list(pool.map(back, range(2)))
+    assert sorted(map(bool, problems)) == [False, True]
+    assert "another promotion" in "".join(problems)
+    assert find_champion(REGISTERED).version == "1"
 
 
 def test_a_promotion_elsewhere_is_not_disturbed_but_a_dead_one_is_cleared(floor: RunResult) -> None:
