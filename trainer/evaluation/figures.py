@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from trainer.evaluation.intervals import Interval
+
+_ROUNDING = 1e-9
+"""A mean of figures that are all 1 can exceed 1 by the last digit."""
+Share = Annotated[float, Field(ge=-_ROUNDING, le=1 + _ROUNDING, allow_inf_nan=False)]
+Correlation = Annotated[float, Field(ge=-1 - _ROUNDING, le=1 + _ROUNDING, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Number = Annotated[int, Field(ge=0)]
+
+
+def _ordered(found: Interval) -> Interval:
+    """Refuse bounds that cannot be an interval of a figure."""
+    low, high = found.low, found.high
+    if low is not None and high is not None and not -1 - _ROUNDING <= low <= high <= 1 + _ROUNDING:
+        raise ValueError(f"{low:g} to {high:g} is not the interval of a figure")
+    return found
+
+
+Bounds = Annotated[Interval, AfterValidator(_ordered)]
 
 
 class Figures(BaseModel):
@@ -22,31 +42,31 @@ class LabelFigures(Figures):
         intervals: by figure; empty in reports of older versions, which have `Report.intervals` only.
     """
 
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    support: int
-    predicted: int
-    threshold: float | None
-    average_precision: float | None
-    roc_auc: float | None = None
-    mcc: float | None = None
-    precision_at: dict[str, float | None] = {}
+    precision: Share | None
+    recall: Share | None
+    f1: Share | None
+    support: Number
+    predicted: Number
+    threshold: Share | None
+    average_precision: Share | None
+    roc_auc: Share | None = None
+    mcc: Correlation | None = None
+    precision_at: dict[str, Share | None] = {}
     undefined: dict[str, str] = {}
-    intervals: dict[str, Interval] = {}
+    intervals: dict[str, Bounds] = {}
 
 
 class AverageFigures(Figures):
     """An average over the labels ("macro", "micro" or "weighted"), with intervals and reasons as for a label."""
 
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    mcc: float | None
-    average_precision: float | None
-    roc_auc: float | None
+    precision: Share | None
+    recall: Share | None
+    f1: Share | None
+    mcc: Correlation | None
+    average_precision: Share | None
+    roc_auc: Share | None
     undefined: dict[str, str] = {}
-    intervals: dict[str, Interval] = {}
+    intervals: dict[str, Bounds] = {}
 
 
 class ConfusionFigures(Figures):
@@ -56,31 +76,37 @@ class ConfusionFigures(Figures):
     """
 
     labels: list[str]
-    matrix: list[list[int]]
+    matrix: list[list[Number]]
+
+    @model_validator(mode="after")
+    def _is_square(self) -> Self:
+        if {len(self.matrix), *map(len, self.matrix)} != {len(self.labels)}:
+            raise ValueError(f"`matrix` must have {len(self.labels)} rows and columns, one for each of `labels`")
+        return self
 
 
 class AgreementFigures(Figures):
     """The agreement of the annotators on one label, in the same data: Krippendorff's alpha with its interval."""
 
-    alpha: float | None
-    low: float | None = None
-    high: float | None = None
+    alpha: Correlation | None
+    low: Correlation | None = None
+    high: Correlation | None = None
     reason: str = ""
-    n_sentences: int = 0
+    n_sentences: Number = 0
 
 
 class LabelCalibrationFigures(Figures):
     """Measures of the error of one label's probabilities; 0 is the best value of each."""
 
-    expected_calibration_error: float | None
-    brier_score: float | None
-    log_loss: float | None
+    expected_calibration_error: Share | None
+    brier_score: Share | None
+    log_loss: Amount | None
 
 
 class CalibrationFigures(LabelCalibrationFigures):
     """Means over the labels, and the figures of each label. `bins` is the number of bins of the calibration error."""
 
-    bins: int
+    bins: Number
     per_label: dict[str, LabelCalibrationFigures]
 
 
@@ -91,23 +117,23 @@ class IntervalFigures(Figures):
     """
 
     method: str
-    confidence: float
-    draws: int = 0
-    macro_f1: Interval
-    micro_f1: Interval
-    accuracy: Interval | None = None
-    subset_accuracy: Interval | None = None
-    jaccard: Interval | None = None
-    per_label_f1: dict[str, Interval]
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    draws: Number = 0
+    macro_f1: Bounds
+    micro_f1: Bounds
+    accuracy: Bounds | None = None
+    subset_accuracy: Bounds | None = None
+    jaccard: Bounds | None = None
+    per_label_f1: dict[str, Bounds]
 
 
 class ReweightedFigures(Figures):
     """Precision, recall and F1 at the prevalence of the corpus; None if undefined."""
 
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    intervals: dict[str, Interval] = {}
+    precision: Share | None
+    recall: Share | None
+    f1: Share | None
+    intervals: dict[str, Bounds] = {}
 
 
 class LabelPrevalenceFigures(ReweightedFigures):
@@ -121,12 +147,12 @@ class LabelPrevalenceFigures(ReweightedFigures):
         curve: "thresholds", and the precision, recall and F1 at each of these thresholds.
     """
 
-    prevalence: float | None
-    low: float | None = None
-    high: float | None = None
+    prevalence: Share | None
+    low: Share | None = None
+    high: Share | None = None
     reason: str = ""
-    distance: float | None = None
-    p_value: float | None = None
+    distance: Share | None = None
+    p_value: Share | None = None
     curve: dict[str, list[float | None]] = {}
 
 
@@ -142,7 +168,7 @@ class PrevalenceFigures(Figures):
 
     source: str
     assumption: str
-    n_sentences: int | None = None
+    n_sentences: Number | None = None
     n_documents: int | None = None
     per_label: dict[str, LabelPrevalenceFigures]
     macro: ReweightedFigures
@@ -163,4 +189,4 @@ class LabelValueFigures(Figures):
 
     value: str
     name: str
-    rows: int
+    rows: Number

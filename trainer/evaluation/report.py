@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from labels.errors import DataError, counted
 from trainer.calibration.calibration import Bools, Floats
@@ -17,6 +17,7 @@ from trainer.evaluation import metrics
 from trainer.evaluation.estimates import AVERAGES, DECIDED, RANKED, Score, Scores, score_all
 from trainer.evaluation.figures import (
     AgreementFigures,
+    Amount,
     AverageFigures,
     CalibrationFigures,
     CodebookReference,
@@ -26,7 +27,9 @@ from trainer.evaluation.figures import (
     LabelCalibrationFigures,
     LabelFigures,
     LabelValueFigures,
+    Number,
     PrevalenceFigures,
+    Share,
 )
 from trainer.evaluation.intervals import METHOD, Interval
 from trainer.evaluation.metrics import defined
@@ -70,13 +73,13 @@ class Report(Figures):
 
     labels: list[str]
     exclusive: bool
-    n_test: int
-    n_groups: int
-    macro_f1: float | None
-    micro_f1: float | None
-    accuracy: float | None = None
-    subset_accuracy: float | None = None
-    jaccard: float | None = None
+    n_test: Number
+    n_groups: Number
+    macro_f1: Share | None
+    micro_f1: Share | None
+    accuracy: Share | None = None
+    subset_accuracy: Share | None = None
+    jaccard: Share | None = None
     per_label: dict[str, LabelFigures]
     averages: dict[str, AverageFigures] = Field(default_factory=dict)
     confusion: ConfusionFigures | None = None
@@ -84,28 +87,42 @@ class Report(Figures):
     intervals: IntervalFigures | None
     intervals_reason: str = ""
 
-    sentences_per_second: float | None = None
+    sentences_per_second: Amount | None = None
     experiment: str = ""
     kind: str = ""
     seed: int | None = None
     codebook: CodebookReference | None = None
     data: str = ""
     synthetic: bool = False
-    n_train: int | None = None
-    n_validation: int | None = None
+    n_train: Number | None = None
+    n_validation: Number | None = None
     split_hash: str = ""
     model_id: str = ""
-    artefact_bytes: int | None = None
+    artefact_bytes: Number | None = None
     uncalibrated: dict[str, str] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     label_values: list[LabelValueFigures] = Field(default_factory=list)
     certificate: Certificate | None = None
-    train_seconds: float | None = None
-    validation_macro_f1: float | None = None
+    train_seconds: Amount | None = None
+    validation_macro_f1: Share | None = None
     agreement: dict[str, AgreementFigures] = Field(default_factory=dict)
     prevalence: PrevalenceFigures | None = None
     test_hash: str = ""
-    test_looks: int | None = None
+    test_looks: Number | None = None
+
+    @model_validator(mode="after")
+    def _labels_are_the_same_everywhere(self) -> Self:
+        parts: dict[str, Collection[str]] = {
+            "per_label": self.per_label,
+            "calibration.per_label": self.calibration.per_label,
+            **({"intervals.per_label_f1": self.intervals.per_label_f1} if self.intervals else {}),
+            **({"confusion.labels": self.confusion.labels[:-1]} if self.confusion else {}),
+        }
+        for key, found in parts.items():
+            if set(found) != set(self.labels):
+                odd = sorted(set(found) ^ set(self.labels))[0]
+                raise ValueError(f"`{key}` and `labels` do not have the same labels: '{odd}' is in only one of them")
+        return self
 
     @property
     def exact_match_name(self) -> str:
@@ -168,10 +185,50 @@ class Report(Figures):
         """
         try:
             return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
+        except OSError as error:
+            raise DataError(f"{path}: this report cannot be read ({error.strerror}). Check the path.") from error
+        except ValidationError as error:
             raise DataError(
-                f"{path}: not a report ({str(error).splitlines()[0]}). Evaluate or train the model again."
+                f"{path}: {_first_problem(error)}. The file is damaged or was edited: restore it, or evaluate or train "
+                "the model again."
             ) from error
+
+    def check_predictions(self, gold: Bools, predicted: Bools, place: str) -> None:
+        """Check that the counts and decisions of the report are those of predictions of shape (n, labels).
+
+        Raises:
+            DataError: a figure is another one; the message names its key in the report at `place`.
+        """
+        stated = {"n_test": float(self.n_test)}
+        found: dict[str, float | None] = {"n_test": float(len(gold))}
+        counts = metrics.count(gold, predicted)
+        columns = {"support": counts.tp + counts.fn, "predicted": counts.tp + counts.fp}
+        columns |= {name: getattr(counts, name) for name in ("precision", "recall", "f1")}
+        for i, label in enumerate(self.labels):
+            for name, values in columns.items():
+                found[f"per_label.{label}.{name}"] = defined(values[i])
+                stated[f"per_label.{label}.{name}"] = getattr(self.per_label[label], name)
+        for key, value in found.items():
+            # Undefined figures are not compared: older versions stated an F1 of 0 for a label without positives.
+            if value is None or (stated[key] is not None and abs(stated[key] - value) <= _ROUNDED):
+                continue
+            raise DataError(
+                f"{place}: key `{key}` is {stated[key]}, but the predictions beside it give {value:g}. The report was "
+                "edited, or is of another run: restore the folder, or evaluate or train the model again."
+            )
+
+
+_ROUNDED = 1e-6
+
+
+def _first_problem(error: ValidationError) -> str:
+    """The key of the first problem, what is wrong with it, and its value."""
+    problem = error.errors()[0]
+    key = ".".join(map(str, problem["loc"]))
+    message = problem["msg"].removeprefix("Value error, ")
+    value = problem.get("input")
+    given = f" (given: {value!r})" if isinstance(value, int | float | str) and key and len(str(value)) < 80 else ""
+    return f"key `{key}`: {message}{given}" if key else f"not a report ({message})"
 
 
 PRECISION_AT = {"1%": 0.01, "5%": 0.05, "20%": 0.20}

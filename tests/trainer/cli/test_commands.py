@@ -136,6 +136,12 @@ def test_a_wrong_argument_is_shown_without_its_control_characters(arguments: lis
     assert "[31m" in shown
 
 
+def test_a_wrong_choice_is_named_in_plain_words() -> None:
+    said = CliRunner().invoke(app, ["predict", "model", "texts.txt", "--out", "out.csv", "--by", "page"]).stderr
+    assert "'page' is not one of 'sentence', 'document'" in " ".join(said.replace("│", " ").split())
+    assert "Value error" not in said
+
+
 def test_the_version_is_shown() -> None:
     assert run("--version") == f"communique {importlib.metadata.version('communique')}"
 

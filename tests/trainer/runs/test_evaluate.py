@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from labels.errors import DataError
 from labels.records import Example
 from tests.conftest import make_examples
 from tests.lazy import Lazy
 from tests.trainer.conftest import TrackedRun, disturbed, write_examples
+from trainer.cli import app
 from trainer.data.splits import Split
 from trainer.model.model import Model, read_manifest
 from trainer.runs.evaluate import evaluate_file
@@ -199,3 +201,38 @@ def test_a_model_of_an_older_version_is_asked_for_the_split_of_its_run(
     older = tfidf_model.manifest.model_copy(update={"training_ids": ()})
     assert seen_examples(older, tracked_run.result.artefact, learned) == learned
     assert seen_examples(older, isolated / "alone", learned) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "message"),
+    [
+        ("1.5", "--prevalence: the prevalence of 'aid' is 1.5"),
+        ("arms=0.1", "--prevalence: the codebook has no label 'arms'"),
+        ("aid=few", "--prevalence aid=few: 'few' is not a number"),
+        ("aid=0.6,truce=0.7", "--prevalence: the labels of this codebook exclude each other"),
+    ],
+)
+def test_a_wrong_prevalence_is_named_by_its_option(exclusive_run: RunResult, share: str, message: str) -> None:
+    done = CliRunner().invoke(app, ["evaluate", str(exclusive_run.folder), "rows.jsonl", "--prevalence", share])
+    assert done.exit_code == 2
+    assert message in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("corpus", [True, False], ids=["estimated", "given"])
+def test_an_exclusive_model_has_figures_at_the_prevalence_of_a_corpus(
+    exclusive_run: RunResult, isolated: Path, corpus: bool
+) -> None:
+    examples = disturbed(make_examples(240, exclusive=True))
+    data = write_examples(isolated / "data.jsonl", examples[:120])
+    (isolated / "news.txt").write_text("\n\n".join(own.text for own in examples[120:]), encoding="utf-8")
+    model = Model.load(exclusive_run.artefact)
+    shares = "news.txt" if corpus else {"aid": 0.1}
+    report = evaluate_file(model, exclusive_run.artefact, data, None, prevalence=shares, track=False).report
+    found = report.prevalence
+    assert found
+    assert "each class" in found.assumption
+    assert (found.source, found.n_sentences is not None) == (("news.txt" if corpus else "given"), corpus)
+    aid = found.per_label["aid"]
+    assert aid.prevalence == (pytest.approx(0.25, abs=0.15) if corpus else 0.1)
+    assert aid.f1 is not None
+    assert (found.per_label["truce"].f1 is None) != corpus

@@ -11,6 +11,7 @@ import numpy as np
 
 from labels.errors import DataError, counted
 from labels.records import Example
+from trainer.classifiers.base import label_matrix
 from trainer.data.dataset import Predicted
 from trainer.evaluation.report import Report
 from trainer.runs.tracking.outputs import fetch_outputs, names_logged
@@ -92,7 +93,11 @@ def folder_of(path: Path) -> Path:
 
 def _read(folder: Path, reference: str) -> Side:
     report = Report.read(folder / REPORT)
-    return Side(reference, report, read_predictions(folder / PREDICTIONS, report.labels))
+    parts = read_predictions(folder / PREDICTIONS, report.labels)
+    if test := parts.get("test"):
+        gold = label_matrix(test.examples, report.labels)
+        report.check_predictions(gold, test.predicted, f"{reference}: {REPORT}")
+    return Side(reference, report, parts)
 
 
 def read_predictions(path: Path, labels: Sequence[str]) -> dict[str, Predicted]:

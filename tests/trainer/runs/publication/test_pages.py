@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -155,3 +156,34 @@ def test_an_empty_test_part_is_refused(contents: Contents, tracked_run: TrackedR
     write_predictions(isolated / "run" / "predictions.parquet", contents.report.labels, parts)
     with pytest.raises(DataError, match="no predictions of the part 'test'"):
         read_contents("run")
+
+
+EDITS = [
+    (("macro_f1",), 1.7, "key `macro_f1`: Input should be less than or equal to 1"),
+    (("per_label", "aid", "precision"), -0.2, "key `per_label.aid.precision`: Input should be greater than or equal"),
+    (("per_label", "aid", "f1"), "good", "key `per_label.aid.f1`: Input should be a valid number"),
+    (("per_label", "aid", "f1"), 0.987, "key `per_label.aid.f1` is 0.987, but the predictions beside it give"),
+    (("n_test",), 5, "key `n_test` is 5"),
+    (("intervals", "macro_f1", "low"), 0.9999, "key `intervals.macro_f1`: 0.9999 to"),
+    (("calibration", "brier_score"), 3, "key `calibration.brier_score`"),
+    (("confusion", "matrix"), [[1]], "`matrix` must have 3 rows and columns"),
+    (("labels",), ["aid", "arms"], "`per_label` and `labels` do not have the same labels: 'arms'"),
+    (("model_id",), "0" * 16, "key `model_id` of report.json is '0000000000000000'"),
+]
+
+
+@pytest.mark.parametrize(("keys", "value", "message"), EDITS, ids=[".".join(keys) for keys, *_ in EDITS])
+def test_an_edited_report_is_refused_by_its_key(
+    tracked_run: TrackedRun, isolated: Path, keys: tuple[str, ...], value: object, message: str
+) -> None:
+    shutil.copytree(tracked_run.result.folder, isolated / "run")
+    content = json.loads((isolated / "run" / "report.json").read_text("utf-8"))
+    place = content
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    (isolated / "run" / "report.json").write_text(json.dumps(content), encoding="utf-8")
+    done = CliRunner().invoke(app, ["report", "run"])
+    assert (done.exit_code, (isolated / "reports").exists()) == (2, False)
+    assert message in " ".join(done.output.split())
+    assert "report.json" in done.output
