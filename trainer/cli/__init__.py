@@ -43,6 +43,7 @@ SUBCOMMANDS = {
     "train": Subcommand("trainer.cli.train:train", "experiments/finetune.toml --out runs/long --set model.epochs=6"),
     "sweep": Subcommand("trainer.cli.sweep:sweep", "experiments/sweep.toml --out runs/sweep --set sweep.trials=40"),
     "evaluate": Subcommand("trainer.cli.evaluate:evaluate", "runs/finetune held_out.jsonl --out reports/held_out"),
+    "checks": Subcommand("trainer.cli.choice.checks:checks", "runs/finetune --show 20"),
     "compare": Subcommand("trainer.cli.choice.compare:compare", "runs/tfidf runs/finetune --html changes.html"),
     "promote": Subcommand("trainer.cli.choice.promote:promote", "runs/finetune --margin 0.02"),
     "report": Subcommand("trainer.cli.choice.report:report", "runs/finetune --out reports/finetune"),

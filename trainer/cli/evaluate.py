@@ -19,6 +19,7 @@ from labels.cli.terminal import (
     number,
     table,
 )
+from labels.errors import counted
 from trainer.cli.track import report_untracked
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from trainer.calibration.certificate import Certificate
     from trainer.evaluation.figures import PrevalenceFigures
+    from trainer.evaluation.mistakes import Mistake
     from trainer.evaluation.report import Report
     from trainer.model.model import Model
 
@@ -55,6 +57,10 @@ def evaluate(
             "file or folder of unlabelled texts, from which it is estimated.",
         ),
     ] = "",
+    checks: Annotated[
+        Path | None, typer.Option("--checks", help="TOML file of behavioural checks, for the report.", metavar="FILE")
+    ] = None,
+    errors: Annotated[int, typer.Option("--errors", min=0, help="Number of most confident errors to print.")] = 5,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Evaluate a saved model on a labelled file, with the default \\[evaluation] settings."""
@@ -69,8 +75,14 @@ def evaluate(
     share = parse_prevalence(prevalence)
     model = Model.load(folder)
     check_settings(share, model.codebook, "--prevalence")  # as users know it: `evaluate_file` would name the key
-    evaluation = evaluate_file(model, folder, data, out, options, prevalence=share, overwrite=overwrite)
+    evaluation = evaluate_file(model, folder, data, out, options, prevalence=share, checks=checks, overwrite=overwrite)
     print_report(evaluation.report)
+    print_slices(evaluation.report)
+    if evaluation.report.checks:
+        from trainer.cli.choice.checks import print_checks
+
+        print_checks(evaluation.report.checks)
+    print_mistakes(evaluation.mistakes, errors)
     if evaluation.folder is not None:
         console.print(f"Saved in {evaluation.folder}: report.json, predictions.parquet, plots/")
     report_untracked((evaluation.folder, evaluation.tracked))
@@ -86,7 +98,7 @@ def load_model(artefact: str) -> Model:
 
 def print_report(report: Report) -> None:
     """Print the main figures of a report, then one row per label (only the twelve most frequent if there are more)."""
-    from trainer.evaluation.plots import remarks
+    from trainer.evaluation.tables import remarks
 
     intervals = report.intervals
     interval_heading = f"{intervals.confidence:.0%} interval" if intervals else "interval"
@@ -102,6 +114,34 @@ def print_report(report: Report) -> None:
         console.print(label_value_table(report.label_values, "report.json"))
     for remark in remarks(report):
         console.print(remark)
+
+
+def print_slices(report: Report) -> None:
+    """Print the figures on each slice of the test sentences, if there are any."""
+    if not report.slices:
+        return
+    rows, by = [], ""
+    for own in report.slices:
+        difference = "–" if own.difference is None else f"{own.difference:+.3f}"
+        figures = (number(own.micro_f1), bounds(own.intervals.get("micro_f1")), difference)
+        name = own.by if own.by != by else ""
+        rows.append((name, own.value, str(own.n), f"{own.labelled:.0%}", *figures, "worse" if own.worse else ""))
+        by = own.by
+    headings = ("slice", "", "n", "labelled", "micro-F1", "interval", "to others", "")
+    caption = "to others: difference from all other sentences. Reliably worse slices are marked (Holm)."
+    console.print(table(headings, rows, align="ttrrrrrl", title="On slices of the sentences", caption=caption))
+
+
+def print_mistakes(mistakes: Sequence[Mistake], most: int) -> None:
+    """Print the most confident mistakes."""
+    if not mistakes or not most:
+        return
+    shown = mistakes[:most]
+    console.print(f"The most confident of {counted(len(mistakes), 'wrong sentence')}:")
+    for own in shown:
+        kinds = (("missed", own.missed), ("assigned wrongly", own.wrong))
+        what = "; ".join(f"{kind} {', '.join(labels)}" for kind, labels in kinds if labels)
+        console.print(f"  {own.confidence:.2f}  {what}\n        {own.text}")
 
 
 def _main_rows(report: Report) -> Iterator[tuple[str, str, str]]:

@@ -132,12 +132,19 @@ def holm(differences: Sequence[Difference]) -> list[Difference]:
 
     Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
     """
-    tested = sorted((d for d in differences if d.p is not None), key=lambda d: d.p or 0.0)
-    adjusted, highest = {}, 0.0
-    for rank, own in enumerate(tested):
-        highest = max(highest, min(1.0, (len(tested) - rank) * (own.p or 0.0)))
-        adjusted[own.name] = highest
-    return [replace(own, adjusted_p=adjusted.get(own.name)) for own in differences]
+    adjusted = holm_adjusted([own.p for own in differences])
+    return [replace(own, adjusted_p=p) for own, p in zip(differences, adjusted, strict=True)]
+
+
+def holm_adjusted(p_values: Sequence[float | None]) -> list[float | None]:
+    """Return p values adjusted for their number, in their order; None stays None and does not count. See `holm`."""
+    tested = sorted((p, at) for at, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, at) in enumerate(tested):
+        highest = max(highest, min(1.0, (len(tested) - rank) * p))
+        adjusted[at] = highest
+    return adjusted
 
 
 @dataclass(frozen=True)

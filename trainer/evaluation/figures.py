@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -31,6 +31,10 @@ class Figures(BaseModel):
     """Base class of the parts of a report. Unknown keys from newer versions are kept on reading and writing."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, with only the keys that were set."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 class LabelFigures(Figures):
@@ -174,6 +178,60 @@ class PrevalenceFigures(Figures):
     macro: ReweightedFigures
     micro: ReweightedFigures | None = None
     warnings: list[str] = []
+
+
+class SliceFigures(Figures):
+    """The figures of the test sentences with one value in one column, such as one source.
+
+    Attributes:
+        by, value: the column and its value.
+        n, n_groups: numbers of sentences, and of groups with at least one of them.
+        labelled: share of the sentences with at least one label.
+        micro_f1, exact_match: None if undefined, for the `reason`.
+        difference: micro-F1 minus that of all other sentences, in [-1, 1].
+        p, adjusted_p: two-sided p value of "no difference", and the same after Holm's correction over all slices.
+        worse: whether the slice is reliably worse than the other sentences.
+    """
+
+    by: str
+    value: str
+    n: Number
+    n_groups: Number
+    labelled: Share
+    micro_f1: Share | None
+    exact_match: Share | None
+    intervals: dict[str, Bounds] = {}
+    difference: Correlation | None = None
+    p: Share | None = None
+    adjusted_p: Share | None = None
+    worse: bool = False
+    reason: str = ""
+
+
+class CheckFigures(Figures):
+    """The failure rate of the behavioural checks of one capability and kind.
+
+    Attributes:
+        capability: what is checked, such as "negation"; "all" for all together.
+        kind: "minimum", "invariance", "directional", or "all".
+        n, failed: numbers of cases, and of those that the model fails.
+        interval: of the rate, binomial, because cases are written one by one.
+    """
+
+    capability: str
+    kind: str
+    n: Number
+    failed: Number
+    rate: Share
+    interval: Bounds
+
+
+class ChecksFigures(Figures):
+    """The results of behavioural checks from the file `source`, whose contents have the hash `digest`."""
+
+    source: str
+    digest: str
+    rates: list[CheckFigures]
 
 
 class CodebookReference(Figures):

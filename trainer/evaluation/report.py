@@ -20,6 +20,7 @@ from trainer.evaluation.figures import (
     Amount,
     AverageFigures,
     CalibrationFigures,
+    ChecksFigures,
     CodebookReference,
     ConfusionFigures,
     Figures,
@@ -30,6 +31,7 @@ from trainer.evaluation.figures import (
     Number,
     PrevalenceFigures,
     Share,
+    SliceFigures,
 )
 from trainer.evaluation.intervals import METHOD, Interval
 from trainer.evaluation.metrics import defined
@@ -67,8 +69,9 @@ class Report(Figures):
     evaluation that makes the report sets the keys from `sentences_per_second` onwards.
 
     `averages` has the keys "macro", "micro" and "weighted". `agreement` is the annotators' agreement by label, if the
-    annotations are known. `test_looks` counts the tracked runs and evaluations that have shown figures of the same test
-    sentences, this one included; None if the run is not tracked.
+    annotations are known. `slices` are parts of the test sentences, such as those of one source. `test_looks` counts
+    the tracked runs and evaluations that have shown figures of the same test sentences, this one included; None if the
+    run is not tracked.
     """
 
     labels: list[str]
@@ -107,6 +110,8 @@ class Report(Figures):
     validation_macro_f1: Share | None = None
     agreement: dict[str, AgreementFigures] = Field(default_factory=dict)
     prevalence: PrevalenceFigures | None = None
+    slices: list[SliceFigures] = Field(default_factory=list)
+    checks: ChecksFigures | None = None
     test_hash: str = ""
     test_looks: Number | None = None
 
@@ -134,14 +139,14 @@ class Report(Figures):
         """The share of sentences whose whole label set is correct."""
         return self.accuracy if self.exclusive else self.subset_accuracy
 
-    # `plots` imports this module, so the methods below import `plots` only when they are called.
+    # `plots` and `tables` import this module, so the methods below import them only when they are called.
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas table with one row per label, then `micro avg`, `macro avg` and `weighted avg`.
 
         `low` and `high` are the bounds of the F1 interval.
         """
-        from trainer.evaluation.plots import report_frame
+        from trainer.evaluation.tables import report_frame
 
         return report_frame(self)
 
@@ -159,7 +164,7 @@ class Report(Figures):
 
     def __str__(self) -> str:
         """Return a table like scikit-learn's `classification_report`, with F1 intervals and remarks."""
-        from trainer.evaluation.plots import report_text
+        from trainer.evaluation.tables import report_text
 
         return report_text(self)
 
@@ -171,10 +176,6 @@ class Report(Figures):
         """Return a copy of the report with these values; validates the values."""
         # Not `model_copy`, which does not validate the new values.
         return type(self).model_validate(self.to_dict() | values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values as in `report.json`, which contains only the keys that were set."""
-        return self.model_dump(mode="json", exclude_unset=True)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -322,30 +323,3 @@ def _calibration(outcome: Outcome) -> CalibrationFigures:
     *own, means = (dict(zip(names, map(defined, row), strict=True)) for row in (*figures, figures.mean(axis=0)))
     per_label = {label: LabelCalibrationFigures(**row) for label, row in zip(outcome.labels, own, strict=True)}
     return CalibrationFigures(bins=metrics.CALIBRATION_BINS, per_label=per_label, **means)
-
-
-def headline_metrics(report: Report) -> dict[str, float | None]:
-    """Return the figures of a report that are logged to MLflow as metrics, by name."""
-    # Runs in existing MLflow stores have these names: under a new name, a figure would be missing from leaderboards.
-    names = (
-        "macro_f1",
-        "micro_f1",
-        report.exact_match_name,
-        "train_seconds",
-        "sentences_per_second",
-        "validation_macro_f1",
-        "artefact_bytes",
-        "n_test",
-        "n_groups",
-        "n_train",
-    )
-    figures = {name: getattr(report, name) for name in names}
-    figures |= {f"f1.{label}": own.f1 for label, own in report.per_label.items()}
-    figures |= {
-        f"calibration.{name}": getattr(report.calibration, name)
-        for name in ("expected_calibration_error", "brier_score", "log_loss")
-    }
-    if report.intervals:
-        bounds = report.intervals.macro_f1
-        figures |= {"macro_f1.low": bounds.low, "macro_f1.high": bounds.high}
-    return figures

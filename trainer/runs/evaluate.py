@@ -14,17 +14,22 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from labels.errors import DataError
 from labels.output.folders import output_folder, refuse_occupied
 from labels.records import Example
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
+from trainer.calibration.calibration import Bools, Floats
 from trainer.classifiers.base import label_matrix
 from trainer.config.sections import EvaluationSection
 from trainer.data.dataset import Predicted, write_predictions
 from trainer.data.splits import group_examples
-from trainer.evaluation.figures import CodebookReference
+from trainer.evaluation.behaviour import SHIPPED, CheckResults, read_checks, run_checks, shipped_checks
+from trainer.evaluation.figures import CodebookReference, SliceFigures
 from trainer.evaluation.metrics import count, defined
+from trainer.evaluation.mistakes import Mistake, find_mistakes
 from trainer.evaluation.plots import attempt_plots, draw_plots
 from trainer.evaluation.report import Outcome, Report, build_report
+from trainer.evaluation.slices import SliceSettings, describe_examples, slice_figures
 from trainer.model.model import Manifest, Model, folder_size
 from trainer.runs.corpus_prevalence import Prevalence, check_settings, prevalence_figures
 from trainer.runs.seen import seen_note
@@ -55,7 +60,14 @@ def evaluate_model(
     report = build_report(outcome, confidence=settings.confidence, min_groups=settings.min_groups)
     prevalence = prevalence_figures(model, outcome, settings, seed)
     found = {"prevalence": prevalence.model_dump(mode="json")} if prevalence else {}
-    return outcome, report.extended(sentences_per_second=len(examples) / seconds, **found)
+    slices = outcome_slices(outcome, examples, settings)
+    return outcome, report.extended(sentences_per_second=len(examples) / seconds, slices=slices, **found)
+
+
+def outcome_slices(outcome: Outcome, examples: Sequence[Example], settings: EvaluationSection) -> list[SliceFigures]:
+    """Return the figures of an outcome on slices of its examples."""
+    how = SliceSettings(settings.confidence, settings.min_groups)
+    return slice_figures(outcome.gold, outcome.predicted, outcome.groups, describe_examples(examples), how)
 
 
 def predict_examples(model: Model, examples: Sequence[Example]) -> Predicted:
@@ -67,6 +79,29 @@ def predict_examples(model: Model, examples: Sequence[Example]) -> Predicted:
 def macro_f1(labels: Sequence[str], predictions: Predicted) -> float | None:
     """Return the macro-F1 of predictions; None if undefined. The champion has the best macro-F1 on validation."""
     return defined(count(label_matrix(predictions.examples, labels), predictions.predicted).macro_f1)
+
+
+def check_model(model: Model, file: Path | None = None) -> CheckResults:
+    """Run behavioural checks on a model.
+
+    Args:
+        file: a TOML file of checks; None for those that are shipped for the model's codebook.
+
+    Raises:
+        DataError: the file is not valid, or none is shipped for the codebook.
+    """
+    path = file or shipped_checks(model.codebook.name)
+    if path is None:
+        raise DataError(
+            f"no behavioural checks are shipped for the codebook '{model.codebook.name}'. Name a TOML file of checks; "
+            f"{SHIPPED / 'diplomatic-statements.toml'} is an example."
+        )
+
+    def predict(texts: Sequence[str]) -> tuple[Floats, Bools]:
+        probabilities = model.predict_proba(texts)
+        return probabilities.astype(np.float64), model.decide(probabilities)
+
+    return run_checks(read_checks(path, model.labels), model.labels, predict)
 
 
 def write_report(folder: Path, outcome: Outcome, report: Report, parts: Mapping[str, Predicted]) -> Report:
@@ -94,11 +129,15 @@ EXPERIMENT = "communique-evaluations"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A report, the folder with the report, predictions and plots (None if nothing was written), and MLflow's run."""
+    """A report, the folder with the report, predictions and plots (None if nothing was written), and MLflow's run.
+
+    `mistakes` are all sentences with a wrong label set, the most confident first.
+    """
 
     report: Report
     folder: Path | None
     tracked: Tracked = UNTRACKED
+    mistakes: tuple[Mistake, ...] = ()
 
 
 def evaluate_file(
@@ -109,22 +148,24 @@ def evaluate_file(
     options: ReadingOptions | None = None,
     *,
     prevalence: Prevalence = "",
+    checks: Path | None = None,
     overwrite: bool = False,
     track: bool = True,
 ) -> Evaluation:
     """Evaluate a model on a labelled file; unless `out` is None, write the report and plots to it.
 
     Rows on which nobody decided are left out, and counted in the report's notes. `prevalence` is as in
-    `evaluation.prevalence`.
+    `evaluation.prevalence`. With a file of behavioural `checks`, the report has their failure rates, too.
 
     Raises:
-        DataError: the file cannot be read, or has labels that the model's codebook lacks.
+        DataError: a file cannot be read, or has labels that the model's codebook lacks.
         ExperimentError: the prevalence is not valid.
         TrackingError: MLflow cannot be reached. Later errors of MLflow are returned, because the report is finished.
     """
     if out is not None:
         refuse_occupied(out, overwrite=overwrite, reads=(artefact, data))
     check_settings(prevalence, model.codebook)
+    checked = {"checks": check_model(model, checks).figures.to_dict()} if checks else {}
     if track:
         check_server()
     labelled = read_labelled([(data, "test")], model.codebook, options or ReadingOptions())
@@ -134,15 +175,15 @@ def evaluate_file(
         connect()
     outcome, report = evaluate_model(model, examples, EvaluationSection(prevalence=prevalence), model.manifest.seed)
     notes = [*labelled.notes, *seen_note(model.manifest, artefact, examples)]
-    report = _with_context(report, model, artefact, data, labelled).extended(notes=notes)
-    record = _record(report, data)
+    report = _with_context(report, model, artefact, data, labelled).extended(notes=notes, **checked)
+    record, mistakes = _record(report, data), tuple(find_mistakes(outcome, examples))
     if out is None:
-        return Evaluation(report, None, _track_report(record, report) if track else UNTRACKED)
+        return Evaluation(report, None, _track_report(record, report) if track else UNTRACKED, mistakes)
     with output_folder(out, overwrite=overwrite) as draft:
         predicted = Predicted(examples, outcome.predicted, outcome.probabilities)
         report = write_report(draft, outcome, report, {"test": predicted})
         record.save(draft)
-    return Evaluation(report, out, track_finished(out, record) if track else UNTRACKED)
+    return Evaluation(report, out, track_finished(out, record) if track else UNTRACKED, mistakes)
 
 
 def _track_report(record: Record, report: Report) -> Tracked:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labels.errors import counted
+from trainer.evaluation.figures import SliceFigures
 from trainer.evaluation.intervals import Interval
 from trainer.evaluation.metrics import CALIBRATION_BINS
 from trainer.evaluation.report import Report
@@ -49,15 +51,13 @@ def headline(contents: Contents) -> list[Fact]:
 
 def interval_of(contents: Contents, key: str) -> str:
     """Return the interval of a headline figure as text; empty if there is none."""
-    found = getattr(contents.report.intervals, key, None)
-    return "" if found is None or found.low is None else f"{found.low:.3f} to {found.high:.3f}"
+    return bounds_text(getattr(contents.report.intervals, key, None))
 
 
 def label_interval(contents: Contents, label: str) -> str:
     """Return the interval of a label's F1 as text; empty if there is none."""
     intervals = contents.report.intervals
-    found = intervals.per_label_f1.get(label) if intervals else None
-    return "" if found is None or found.low is None else f"{found.low:.3f} to {found.high:.3f}"
+    return bounds_text(intervals.per_label_f1.get(label) if intervals else None)
 
 
 def label_rows(contents: Contents) -> list[dict[str, str]]:
@@ -75,6 +75,51 @@ def label_rows(contents: Contents) -> list[dict[str, str]]:
         }
         for label, own in contents.report.per_label.items()
     ]
+
+
+def label_cells(contents: Contents) -> list[tuple[str, ...]]:
+    """Return the rows of the table of labels."""
+    keys = ("label", "precision", "recall", "f1", "interval", "average_precision", "support", "threshold")
+    return [tuple(row[key] for key in keys) for row in label_rows(contents)]
+
+
+def slice_rows(slices: Sequence[SliceFigures]) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """Return the rows of each column by which the test sentences are sliced."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for own in slices:
+        cells = (
+            own.value,
+            str(own.n),
+            f"{own.labelled:.0%}",
+            shown(own.micro_f1),
+            bounds_text(own.intervals.get("micro_f1")) or "–",
+            shown(own.exact_match),
+            "–" if own.difference is None else f"{own.difference:+.3f}",
+            "–" if own.adjusted_p is None else f"{own.adjusted_p:.3f}",
+            "worse" if own.worse else own.reason,
+        )
+        found.setdefault(own.by, []).append(cells)
+    return list(found.items())
+
+
+def check_rows(report: Report) -> list[tuple[str, ...]]:
+    """Return the failure rates of behavioural checks; empty if the report has none."""
+    return [
+        (
+            own.capability,
+            own.kind,
+            str(own.n),
+            str(own.failed),
+            f"{own.rate:.1%}",
+            f"{own.interval.low:.1%} to {own.interval.high:.1%}" if own.interval.low is not None else "–",
+        )
+        for own in (report.checks.rates if report.checks else ())
+    ]
+
+
+def bounds_text(interval: Interval | None) -> str:
+    """Return an interval as text; empty if there is none."""
+    return "" if interval is None or interval.low is None else f"{interval.low:.3f} to {interval.high:.3f}"
 
 
 def corpus_rows(report: Report) -> list[tuple[str, ...]]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from labels.errors import DataError
 from labels.output.drafts import write_whole
 from labels.output.folders import make_folder
-from trainer.evaluation.plots import remarks
+from trainer.config.sections import EvaluationSection
+from trainer.evaluation.figures import SliceFigures
+from trainer.evaluation.mistakes import find_mistakes
+from trainer.evaluation.slices import OTHER, describe_examples
+from trainer.evaluation.tables import remarks
 from trainer.model.model import MANIFEST, package_versions
+from trainer.runs.evaluate import outcome_slices
 from trainer.runs.publication import facts
 from trainer.runs.publication.charts import PREVALENCES, confusion_table, draw_charts, precision_at_prevalence
 from trainer.runs.publication.escapes import markdown, tex
@@ -25,19 +27,6 @@ MOST_ERRORS = 500
 """Maximum number of errors on the page; the most confident ones are shown."""
 PAGES = {"report.html": "report.html", "MODEL_CARD.md": "card.md", "methods.md": "methods.md", "table.tex": "table.tex"}
 """The files that are written, and their templates."""
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A sentence whose label set is wrong, and how confident the model was: the largest distance of a wrong decision's
-    probability from gold, in [0, 1]."""
-
-    text: str
-    document_id: str
-    gold: tuple[str, ...]
-    missed: tuple[str, ...]
-    wrong: tuple[str, ...]
-    confidence: float
 
 
 def refuse_artefact(folder: Path) -> None:
@@ -65,7 +54,11 @@ def publish(contents: Contents, folder: Path) -> list[Path]:
 def page_values(contents: Contents) -> dict[str, Any]:
     """Return the values that the templates fill in."""
     outcome, report = contents.outcome, contents.report
-    mistakes = find_mistakes(contents)
+    columns = describe_examples(contents.data.examples)
+    mistakes = find_mistakes(outcome, contents.data.examples, columns)
+    # Reports of older versions have no slices.
+    slices = report.slices or outcome_slices(outcome, contents.data.examples, EvaluationSection())
+    sliced = facts.slice_rows(slices)
     names, matrix = confusion_table(outcome)
     rows = [(own["label"], *_interval_ends(contents, own["label"])) for own in facts.label_rows(contents)]
     return {
@@ -73,11 +66,18 @@ def page_values(contents: Contents) -> dict[str, Any]:
         "report": report,
         "headline": facts.headline(contents),
         "label_rows": facts.label_rows(contents),
+        "label_cells": facts.label_cells(contents),
+        "slice_rows": sliced,
+        "n_worse": sum(own.worse for own in slices),
+        "check_rows": facts.check_rows(report),
+        "sections": _sections(contents, sliced=bool(sliced)),
+        "filters": _filters(slices),
         "identity": facts.identity(contents),
         "remarks": remarks(report),
         "forest": interval_chart("F1 by label with its interval", rows),
         "charts": draw_charts(outcome),
         "prevalences": [f"{share:.0%}" for share in PREVALENCES],
+        "prevalence_headings": [f"at {share:.0%}" for share in PREVALENCES],
         "prevalence_rows": _prevalence_rows(contents),
         "corpus_rows": facts.corpus_rows(report),
         "confusion_names": names,
@@ -89,6 +89,32 @@ def page_values(contents: Contents) -> dict[str, Any]:
         "md": markdown,
         "tex": tex,
     }
+
+
+def _sections(contents: Contents, *, sliced: bool) -> list[tuple[str, str]]:
+    """The id and title of each part of the page."""
+    report = contents.report
+    parts = [
+        ("labels", "Labels", True),
+        ("curves", "Curves", True),
+        ("slices", "Slices", sliced),
+        ("checks", "Behavioural checks", report.checks is not None),
+        ("prevalence", "Precision in other corpora", True),
+        ("corpus", "Prevalence of the corpus", report.prevalence is not None),
+        ("confusion", "Confusion", True),
+        ("errors", "Errors", True),
+        ("codebook", "Codebook", contents.codebook is not None),
+        ("identity", "Identity", True),
+    ]
+    return [(name, title) for name, title, there in parts if there]
+
+
+def _filters(slices: Sequence[SliceFigures]) -> list[tuple[str, list[str]]]:
+    """The columns by which errors can be filtered, with their values."""
+    found: dict[str, list[str]] = {}
+    for own in slices:
+        found.setdefault(own.by, []).append(own.value)
+    return [(name, [value for value in values if not value.startswith(OTHER)]) for name, values in found.items()]
 
 
 def _interval_ends(contents: Contents, label: str) -> tuple[float | None, float | None, float | None]:
@@ -107,29 +133,6 @@ def _prevalence_rows(contents: Contents) -> list[tuple[str, ...]]:
             *(facts.shown(precision_at_prevalence(contents.outcome, i, share)) for share in PREVALENCES),
         )
         for i, label in enumerate(contents.report.labels)
-    ]
-
-
-def find_mistakes(contents: Contents) -> list[Mistake]:
-    """Return all sentences whose label set is wrong, the most confident mistakes first."""
-    outcome, labels = contents.outcome, contents.report.labels
-    wrong = outcome.gold != outcome.predicted
-    distance = np.where(wrong, np.abs(outcome.probabilities - outcome.gold), 0).max(axis=1)
-
-    def names(row: int, chosen: Any) -> tuple[str, ...]:
-        return tuple(labels[i] for i in np.flatnonzero(chosen[row]))
-
-    return [
-        Mistake(
-            text=contents.data.examples[row].text,
-            document_id=contents.data.examples[row].document_id,
-            gold=names(row, outcome.gold),
-            missed=names(row, outcome.gold & ~outcome.predicted),
-            wrong=names(row, outcome.predicted & ~outcome.gold),
-            confidence=float(distance[row]),
-        )
-        for row in map(int, np.argsort(-distance, kind="stable"))
-        if wrong[row].any()
     ]
 
 

@@ -1,0 +1,134 @@
+"""Reports as pandas tables and as text, with the caveats that a reader of the figures must know."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from labels.errors import counted
+from trainer.evaluation.figures import SliceFigures
+from trainer.evaluation.intervals import Interval
+from trainer.evaluation.report import Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MANY_LABELS = 12
+"""Maximum number of labels named in a remark."""
+_COLUMNS = {
+    **dict.fromkeys(("precision", "recall", "f1", "low", "high"), float),
+    "support": int,
+    **dict.fromkeys(("predicted", "threshold", "average_precision", "roc_auc", "mcc"), float),
+    **dict.fromkeys(("expected_calibration_error", "brier_score", "log_loss"), float),
+}
+"""Columns of the table and their types."""
+
+
+def report_frame(report: Report) -> pd.DataFrame:
+    """Return a table with one row per label, then `micro avg`, `macro avg` and `weighted avg`.
+
+    `low` and `high` are the bounds of the F1 interval. NaN means undefined.
+    """
+    import pandas as pd
+
+    drawn = report.intervals
+    rows: dict[str, dict[str, Any]] = {
+        label: {
+            **own.model_dump(),
+            **report.calibration.per_label[label].model_dump(),
+            **_ends(drawn.per_label_f1[label] if drawn else None),
+        }
+        for label, own in report.per_label.items()
+    }
+    support = sum(own.support for own in report.per_label.values())
+    for name, f1, interval in (
+        ("micro", report.micro_f1, drawn.micro_f1 if drawn else None),
+        ("macro", report.macro_f1, drawn.macro_f1 if drawn else None),
+        ("weighted", None, None),
+    ):
+        if own := report.averages.get(name):  # reports of older versions have F1 only
+            rows[f"{name} avg"] = {**own.model_dump(), "support": support, **_ends(own.intervals.get("f1"))}
+        elif name != "weighted":
+            rows[f"{name} avg"] = {"f1": f1, "support": support, **_ends(interval)}
+    return pd.DataFrame(list(rows.values()), index=list(rows), columns=list(_COLUMNS)).astype(_COLUMNS)
+
+
+def report_text(report: Report) -> str:
+    """Return a text table like scikit-learn's `classification_report`, with F1 intervals, followed by remarks."""
+    frame = report_frame(report)
+    wide = max(map(len, frame.index))
+    interval = f"{report.intervals.confidence:.0%} interval" if report.intervals else "interval"
+    lines = [_line(wide, "", "precision", "recall", "f1-score", interval, "support", "threshold"), ""]
+    for name, row in frame.iterrows():
+        lines += [""] if name == "micro avg" else []
+        cells = (*map(_shown, (row.precision, row.recall, row.f1)), _between(row.low, row.high))
+        lines.append(_line(wide, str(name), *cells, f"{row.support:.0f}", _shown(row.threshold)))
+    return "\n".join([*lines, "", _summary(report), *remarks(report)])
+
+
+def remarks(report: Report) -> list[str]:
+    """Return the caveats that a reader of the figures must know, one per line."""
+    per_label = report.intervals.per_label_f1 if report.intervals else {}
+    rare = {label: own.reason for label, own in per_label.items() if report.per_label[label].f1 is not None}
+    lines = [] if report.intervals else [f"No intervals: {report.intervals_reason}."]
+    lines += [
+        f"No interval for {labels}: {reason}. The interval of macro_f1 understates their uncertainty."
+        for reason, labels in _by_reason(rare)
+    ]
+    lines += [f"Not calibrated: {labels} ({reason})." for reason, labels in _by_reason(report.uncalibrated)]
+    lines += [f"Note: {note}." for note in report.notes]
+    if report.prevalence:
+        without = {label: own.reason for label, own in report.prevalence.per_label.items()}
+        lines += [f"No figures at the prevalence for {labels}: {reason}." for reason, labels in _by_reason(without)]
+        lines.append(f"The figures at the prevalence assume {report.prevalence.assumption}.")
+        if report.prevalence.source == "given":
+            lines.append("Nothing checks this assumption for a given prevalence; an unlabelled corpus would.")
+        lines += [f"Warning: {warning}." for warning in report.prevalence.warnings]
+    lines += [slice_remark(own) for own in report.slices if own.worse]
+    if report.test_looks and report.test_looks > 1:
+        lines.append(f"Note: figures of these test sentences were shown {report.test_looks} times, this time included.")
+    if report.synthetic:
+        lines.append("Note: this model was trained on invented text (synthetic). Evaluate it on your own labels.")
+    return lines
+
+
+def slice_remark(own: SliceFigures) -> str:
+    """Return the remark on a slice that is reliably worse."""
+    return (
+        f"Warning: worse where {own.by} is '{own.value}' ({counted(own.n, 'sentence')}): micro-F1 "
+        f"{_shown(own.micro_f1)}, {_shown(abs(own.difference or 0))} below the others (p = {own.adjusted_p or 0:.3f}, "
+        "corrected for the number of slices)."
+    )
+
+
+def _summary(report: Report) -> str:
+    exact = getattr(report.intervals, report.exact_match_name, None)
+    ends = f" ({_between(exact.low, exact.high)})" if exact and exact.low is not None else ""
+    exact_match = f"{report.exact_match_name.replace('_', ' ')} {_shown(report.exact_match)}{ends}"
+    error = f"calibration error {_shown(report.calibration.expected_calibration_error)}"
+    return f"{counted(report.n_test, 'text')} in {counted(report.n_groups, 'group')}: {exact_match}, {error}"
+
+
+def _ends(interval: Interval | None) -> dict[str, float | None]:
+    return {"low": interval.low, "high": interval.high} if interval else {}
+
+
+def _line(wide: int, name: str, *cells: str) -> str:
+    return (f"{name:>{wide}}" + "".join(f"{cell:>14}" for cell in cells)).rstrip()
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+def _between(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f"{low:.2f} - {high:.2f}"
+
+
+def _by_reason(reasons: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each reason with its labels as text; the text names at most `_MANY_LABELS` labels."""
+    for reason in filter(None, dict.fromkeys(reasons.values())):
+        labels = [label for label, own in reasons.items() if own == reason]
+        more = len(labels) - _MANY_LABELS
+        yield reason, ", ".join(labels[:_MANY_LABELS]) + (f" and {more} more" if more > 0 else "")
