@@ -245,7 +245,7 @@ def _judged(
     """The failure of one case; None if the model passes."""
 
     def names(of: str) -> tuple[str, ...]:
-        return tuple(labels[i] for i in np.flatnonzero(decided[row[of]]))
+        return tuple(labels[i] for i in map(int, np.flatnonzero(decided[row[of]])))
 
     found = names(text)
     if check.kind == "minimum":

@@ -241,8 +241,12 @@ def _intervals(
             return _at(each.reshape(*each.shape[:-1], *cells.shape[1:]), shares.values, n)[..., i, :]
 
         influence = jackknife_influence(statistic, sums)
-        how = {"groups": groups, "confidence": settings.confidence, "min_groups": least}
-        found = {name: logit_interval(float(measured[k]), influence[:, k], **how) for k, name in enumerate(FIGURES)}
+        found = {
+            name: logit_interval(
+                float(measured[k]), influence[:, k], groups=groups, confidence=settings.confidence, min_groups=least
+            )
+            for k, name in enumerate(FIGURES)
+        }
     return found | without_false_positives(_one_against_rest(cells, i), lowest, found["recall"], settings.confidence)
 
 

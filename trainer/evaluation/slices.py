@@ -153,9 +153,10 @@ def _slice(rows: Floats, members: Bools, numbers: NDArray[np.intp], how: SliceSe
     inside = group_sums(rows[members], numbers[members])
     n_groups, least = len(inside), math.ceil(how.min_groups / 2)
     values, influence = _statistic(inside.sum(axis=0)), jackknife_influence(_statistic, inside)
-    given = {"groups": n_groups, "confidence": how.confidence, "min_groups": least}
     intervals = {
-        name: logit_interval(float(values[i]), influence[:, i], **given)
+        name: logit_interval(
+            float(values[i]), influence[:, i], groups=n_groups, confidence=how.confidence, min_groups=least
+        )
         for i, name in enumerate(("micro_f1", "exact_match"))
     }
     found: dict[str, Any] = {
