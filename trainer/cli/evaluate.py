@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from trainer.calibration.certificate import Certificate
+    from trainer.evaluation.failures.mistakes import Mistake
     from trainer.evaluation.figures import PrevalenceFigures
-    from trainer.evaluation.mistakes import Mistake
     from trainer.evaluation.report import Report
     from trainer.model.model import Model
 
@@ -98,7 +98,7 @@ def load_model(artefact: str) -> Model:
 
 def print_report(report: Report) -> None:
     """Print the main figures of a report, then one row per label (only the twelve most frequent if there are more)."""
-    from trainer.evaluation.tables import remarks
+    from trainer.evaluation.report_tables import remarks
 
     intervals = report.intervals
     interval_heading = f"{intervals.confidence:.0%} interval" if intervals else "interval"

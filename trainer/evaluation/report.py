@@ -139,14 +139,14 @@ class Report(Figures):
         """The share of sentences whose whole label set is correct."""
         return self.accuracy if self.exclusive else self.subset_accuracy
 
-    # `plots` and `tables` import this module, so the methods below import them only when they are called.
+    # `plots` and `report_tables` import this module, so the methods below import them only when they are called.
 
     def to_frame(self) -> pd.DataFrame:
         """Return a pandas table with one row per label, then `micro avg`, `macro avg` and `weighted avg`.
 
         `low` and `high` are the bounds of the F1 interval.
         """
-        from trainer.evaluation.tables import report_frame
+        from trainer.evaluation.report_tables import report_frame
 
         return report_frame(self)
 
@@ -164,7 +164,7 @@ class Report(Figures):
 
     def __str__(self) -> str:
         """Return a table like scikit-learn's `classification_report`, with F1 intervals and remarks."""
-        from trainer.evaluation.tables import report_text
+        from trainer.evaluation.report_tables import report_text
 
         return report_text(self)
 

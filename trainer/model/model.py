@@ -43,7 +43,7 @@ class Manifest(BaseModel):
 
     The last four fields are optional sections, omitted from the file if empty: `profile` describes the training texts,
     `abstention` specifies when the model gives no answer, `screening` specifies the sentences that the model is meant
-    to find, and `training_ids` lists the ids of the texts of train and validation (`trainer.runs.seen`).
+    to find, and `training_ids` lists the ids of the texts of train and validation (`trainer.model.seen`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -11,11 +11,16 @@ from labels.errors import ExperimentError
 from labels.text.documents import find_files, read_file
 from labels.text.sentences import split_sentences
 from trainer.config.sections import EvaluationSection
-from trainer.evaluation.class_reweighting import class_figures_at_estimated, class_figures_at_given
 from trainer.evaluation.figures import PrevalenceFigures
-from trainer.evaluation.prevalence import Unlabelled, check_prevalence, check_shares
+from trainer.evaluation.label_shift.class_reweighting import class_figures_at_estimated, class_figures_at_given
+from trainer.evaluation.label_shift.prevalence import Unlabelled, check_prevalence, check_shares
+from trainer.evaluation.label_shift.reweighting import (
+    IntervalSettings,
+    LabelledTest,
+    figures_at_estimated,
+    figures_at_given,
+)
 from trainer.evaluation.report import Outcome
-from trainer.evaluation.reweighting import IntervalSettings, LabelledTest, figures_at_estimated, figures_at_given
 from trainer.model.model import Model
 
 Prevalence = float | dict[str, float] | str

@@ -23,16 +23,16 @@ from trainer.classifiers.base import label_matrix
 from trainer.config.sections import EvaluationSection
 from trainer.data.dataset import Predicted, write_predictions
 from trainer.data.splits import group_examples
-from trainer.evaluation.behaviour import SHIPPED, CheckResults, read_checks, run_checks, shipped_checks
+from trainer.evaluation.failures.behaviour import SHIPPED, CheckResults, read_checks, run_checks, shipped_checks
+from trainer.evaluation.failures.mistakes import Mistake, find_mistakes
+from trainer.evaluation.failures.slices import SliceSettings, describe_examples, slice_figures
 from trainer.evaluation.figures import CodebookReference, SliceFigures
 from trainer.evaluation.metrics import count, defined
-from trainer.evaluation.mistakes import Mistake, find_mistakes
 from trainer.evaluation.plots import attempt_plots, draw_plots
 from trainer.evaluation.report import Outcome, Report, build_report
-from trainer.evaluation.slices import SliceSettings, describe_examples, slice_figures
 from trainer.model.model import Manifest, Model, folder_size
+from trainer.model.seen import seen_note
 from trainer.runs.corpus_prevalence import Prevalence, check_settings, prevalence_figures
-from trainer.runs.seen import seen_note
 from trainer.runs.tracking.connection import check_server, connect
 from trainer.runs.tracking.record import UNTRACKED, Record, Tracked, new_record
 from trainer.runs.tracking.track import track_finished

@@ -36,6 +36,7 @@ from trainer.environment import silence_libraries
 from trainer.evaluation.report import Report
 from trainer.model.model import Manifest, Model, folder_size, package_versions, save_artefact
 from trainer.model.profile import make_profile
+from trainer.model.seen import training_ids
 from trainer.runs.corpus_prevalence import check_settings
 from trainer.runs.evaluate import (
     calibration_shortfalls,
@@ -45,7 +46,6 @@ from trainer.runs.evaluate import (
     predict_examples,
     write_report,
 )
-from trainer.runs.seen import training_ids
 from trainer.runs.tracking.connection import check_server
 from trainer.runs.tracking.record import UNTRACKED, Tracked, record_experiment
 from trainer.runs.tracking.track import open_run

@@ -11,7 +11,7 @@ from labels.codebook.schema import load_codebook
 from labels.errors import DataError
 from tests.lazy import Lazy
 from trainer.calibration.calibration import Bools, Floats
-from trainer.evaluation.behaviour import (
+from trainer.evaluation.failures.behaviour import (
     Check,
     Checks,
     binomial_interval,

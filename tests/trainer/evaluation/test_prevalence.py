@@ -9,8 +9,8 @@ import pytest
 from labels.errors import ExperimentError
 from tests.lazy import Lazy
 from trainer.calibration.calibration import Bools, Calibration, Floats, LabelCalibration
-from trainer.evaluation.class_reweighting import class_figures_at_estimated, class_figures_at_given
-from trainer.evaluation.prevalence import (
+from trainer.evaluation.label_shift.class_reweighting import class_figures_at_estimated, class_figures_at_given
+from trainer.evaluation.label_shift.prevalence import (
     Unlabelled,
     check_prevalence,
     check_shares,
@@ -23,7 +23,12 @@ from trainer.evaluation.prevalence import (
     reweight,
     threshold_curve,
 )
-from trainer.evaluation.reweighting import IntervalSettings, LabelledTest, figures_at_estimated, figures_at_given
+from trainer.evaluation.label_shift.reweighting import (
+    IntervalSettings,
+    LabelledTest,
+    figures_at_estimated,
+    figures_at_given,
+)
 
 sk = Lazy("sklearn.metrics")
 

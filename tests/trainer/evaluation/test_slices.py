@@ -9,7 +9,7 @@ from labels.records import Example
 from tests.lazy import Lazy
 from trainer.calibration.calibration import Bools
 from trainer.evaluation.comparison import holm_adjusted
-from trainer.evaluation.slices import SliceSettings, describe_examples, form_of, slice_figures
+from trainer.evaluation.failures.slices import SliceSettings, describe_examples, form_of, slice_figures
 
 sk = Lazy("sklearn.metrics")
 HOW = SliceSettings(confidence=0.95, min_groups=20)

@@ -16,9 +16,9 @@ from tests.trainer.conftest import TrackedRun, disturbed, write_examples
 from trainer.cli import app
 from trainer.data.splits import Split
 from trainer.model.model import Model, read_manifest
+from trainer.model.seen import seen_examples
 from trainer.runs.evaluate import evaluate_file
 from trainer.runs.run import RunResult
-from trainer.runs.seen import seen_examples
 from trainer.runs.tracking.leaderboard import RunRow, list_runs
 
 MlflowClient = Lazy("mlflow:MlflowClient")

@@ -31,7 +31,7 @@ from tests.trainer.conftest import (
 from trainer.config.sections import SplitSection, TrackingSection
 from trainer.data.dataset import load_dataset
 from trainer.data.splits import Split
-from trainer.evaluation.logged import headline_metrics
+from trainer.evaluation.report_tables import headline_metrics
 from trainer.model.model import Model, read_manifest
 from trainer.runs.run import RunResult, run_experiment
 

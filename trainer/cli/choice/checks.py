@@ -14,7 +14,7 @@ from labels.errors import counted
 from trainer.cli.evaluate import ArtefactArgument, load_model
 
 if TYPE_CHECKING:
-    from trainer.evaluation.behaviour import Failure
+    from trainer.evaluation.failures.behaviour import Failure
     from trainer.evaluation.figures import ChecksFigures
 
 

@@ -52,7 +52,7 @@ def print_no_runs(experiment: str, deleted: int) -> None:
 
 def print_results(results: Sequence[RunResult]) -> None:
     """Print a leaderboard of new runs, sorted by validation score, best first."""
-    from trainer.evaluation.logged import headline_metrics
+    from trainer.evaluation.report_tables import headline_metrics
 
     reports = sorted((result.report for result in results), key=lambda report: -_or_last(report.validation_macro_f1))
     labels, intervals = reports[0].labels, reports[0].intervals

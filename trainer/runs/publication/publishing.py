@@ -10,10 +10,10 @@ from labels.errors import DataError
 from labels.output.drafts import write_whole
 from labels.output.folders import make_folder
 from trainer.config.sections import EvaluationSection
+from trainer.evaluation.failures.mistakes import find_mistakes
+from trainer.evaluation.failures.slices import OTHER, describe_examples
 from trainer.evaluation.figures import SliceFigures
-from trainer.evaluation.mistakes import find_mistakes
-from trainer.evaluation.slices import OTHER, describe_examples
-from trainer.evaluation.tables import remarks
+from trainer.evaluation.report_tables import remarks
 from trainer.model.model import MANIFEST, package_versions
 from trainer.runs.evaluate import outcome_slices
 from trainer.runs.publication import facts

@@ -15,8 +15,8 @@ from typing import Any
 
 from labels.errors import DataError, TrackingError
 from labels.unicode.encoding import read_text
-from trainer.evaluation.logged import headline_metrics
 from trainer.evaluation.report import Report
+from trainer.evaluation.report_tables import headline_metrics
 from trainer.runs.tracking.connection import connect, describe, mlflow_store
 from trainer.runs.tracking.record import RUN_TAG, Record, Tracked, read_record
 from trainer.runs.tracking.registry import check_registration, find_version, register

@@ -17,7 +17,7 @@ from labels.errors import DataError
 from tests.trainer.conftest import TrackedRun, write_examples
 from trainer.cli import app
 from trainer.data.dataset import write_predictions
-from trainer.evaluation.mistakes import find_mistakes
+from trainer.evaluation.failures.mistakes import find_mistakes
 from trainer.evaluation.report import Outcome
 from trainer.runs.choice.sides import read_side
 from trainer.runs.publication.charts import confusion_table, precision_at_prevalence

@@ -14,8 +14,7 @@ from labels.errors import counted
 from trainer.calibration.calibration import Bools, Calibration, Floats
 from trainer.evaluation.figures import LabelPrevalenceFigures, PrevalenceFigures, ReweightedFigures
 from trainer.evaluation.intervals import Interval, jackknife_influence, logit_interval
-from trainer.evaluation.metrics import defined, group_counts, group_sums
-from trainer.evaluation.prevalence import (
+from trainer.evaluation.label_shift.prevalence import (
     LARGE_SHIFT,
     ShiftCheck,
     Unlabelled,
@@ -27,6 +26,7 @@ from trainer.evaluation.prevalence import (
     reweight,
     threshold_curve,
 )
+from trainer.evaluation.metrics import defined, group_counts, group_sums
 
 ASSUMPTION = (
     "label shift: sentences with a label, and sentences without it, are of the same kinds in the corpus as in the test "

@@ -48,7 +48,11 @@ def check_prevalence(prevalence: dict[str, float], labels: Sequence[str], place:
 
 
 def check_shares(
-    prevalence: dict[str, float], labels: Sequence[str], place: str = "evaluation.prevalence", *, allow_none: bool
+    prevalence: dict[str, float],
+    labels: Sequence[str],
+    place: str = "evaluation.prevalence",
+    *,
+    allow_none: bool,
 ) -> None:
     """Check that prevalences can be shares of classes that exclude each other: together at most 1.
 

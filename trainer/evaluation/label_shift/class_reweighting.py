@@ -18,15 +18,14 @@ from labels.errors import counted
 from trainer.calibration.calibration import Bools, Calibration, Floats, with_none
 from trainer.evaluation.figures import LabelPrevalenceFigures, PrevalenceFigures, ReweightedFigures
 from trainer.evaluation.intervals import Interval, jackknife_influence, logit_interval
-from trainer.evaluation.metrics import defined, group_sums
-from trainer.evaluation.prevalence import (
+from trainer.evaluation.label_shift.prevalence import (
     Unlabelled,
     check_shift,
     draw_weights,
     drawn_class_prevalences,
     estimate_prevalence,
 )
-from trainer.evaluation.reweighting import (
+from trainer.evaluation.label_shift.reweighting import (
     FIGURES,
     IntervalSettings,
     LabelledTest,
@@ -34,6 +33,7 @@ from trainer.evaluation.reweighting import (
     shift_warnings,
     without_false_positives,
 )
+from trainer.evaluation.metrics import defined, group_sums
 
 ASSUMPTION = (
     "label shift: the sentences of each class are of the same kinds in the corpus as in the test set; only the shares "

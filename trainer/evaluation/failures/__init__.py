@@ -1,0 +1,1 @@
+"""Where a model fails: slices of the test set, confident mistakes, and behavioural checks."""
