@@ -27,11 +27,10 @@ from labels.errors import DataError
 from labels.records import Document
 from labels.text.cells import parse_cell
 from labels.text.parsing.factiva import read_factiva
-from labels.text.parsing.front_matter import split_front_matter
-from labels.text.parsing.markup import html_fragment_text, markdown_text, read_page
+from labels.text.parsing.markup import html_fragment_text, markdown_text, read_page, split_front_matter
 from labels.text.parsing.nexis import read_nexis
 from labels.text.sentences import split_sentences
-from labels.unicode.typography import Folded
+from labels.unicode import Folded
 
 LIMIT = 20
 """The most seconds for one call."""

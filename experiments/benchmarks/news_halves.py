@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from labels.text.duplicates import near_duplicate_clusters
-from labels.unicode.typography import search_form
+from labels.unicode import search_form
 
 SEED = 20
 LANGUAGES = ("en", "es", "ar")

@@ -18,8 +18,7 @@ from labels.annotate.shown import ShownText
 from labels.codebook.cues import Cue
 from labels.codebook.schema import Codebook
 from labels.records import Sentence
-from labels.unicode.invisible import visible
-from labels.unicode.typography import Folded
+from labels.unicode import Folded, visible
 
 CUE_STYLE = "underline bold yellow"
 LABEL = "label"

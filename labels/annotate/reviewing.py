@@ -14,7 +14,7 @@ from labels.gold import standing
 from labels.records import Annotation, State
 from labels.sampling.drawing import search_terms
 from labels.store import Store
-from labels.unicode.typography import search_form
+from labels.unicode import search_form
 
 NONE = "none"
 """The filter for reviews in which no label applies; no label has this name."""

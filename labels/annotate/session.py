@@ -21,7 +21,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import CodebookError
 from labels.records import Annotation, Basis, EventKind, State
 from labels.store import Draft, Store, last_midnight, now
-from labels.unicode.typography import search_form
+from labels.unicode import search_form
 
 _MARKS = {"reviewed": "✓", "skipped": "s", "not_a_sentence": "–"}
 

@@ -8,7 +8,7 @@ from rich.highlighter import Highlighter
 from rich.style import Style
 from rich.text import Text
 
-from labels.unicode.invisible import visible
+from labels.unicode import visible
 
 
 class ShownText(Text):

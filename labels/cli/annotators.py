@@ -9,7 +9,7 @@ import typer
 from labels.cli.terminal import StoreOption, console
 from labels.environment.settings import load_settings
 from labels.errors import counted
-from labels.unicode.invisible import person_name
+from labels.unicode import person_name
 
 app = typer.Typer(no_args_is_help=True, help="Rename and merge annotators.")
 

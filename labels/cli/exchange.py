@@ -24,7 +24,7 @@ from labels.cli.terminal import (
 )
 from labels.environment.settings import command, load_settings
 from labels.errors import InputError, counted
-from labels.unicode.invisible import clean
+from labels.unicode import clean
 
 app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also in formats of other tools.")
 _NAMES = (

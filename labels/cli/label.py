@@ -48,7 +48,7 @@ from labels.cli.terminal import (
 )
 from labels.environment.settings import command
 from labels.errors import InputError, counted, did_you_mean
-from labels.unicode.invisible import clean
+from labels.unicode import clean
 
 if TYPE_CHECKING:
     from labels.annotate.reviewing import Filters

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from labels.cli.terminal import table
-from labels.unicode.invisible import visible
+from labels.unicode import visible
 
 if TYPE_CHECKING:
     from rich.table import Table

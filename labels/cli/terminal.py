@@ -17,7 +17,7 @@ import typer
 from labels.environment.progress import progress_to
 from labels.environment.settings import SETTINGS_FILE, load_settings
 from labels.errors import CommuniqueError, InputError
-from labels.unicode.invisible import person_name, visible
+from labels.unicode import person_name, visible
 
 if TYPE_CHECKING:
     from rich.align import VerticalAlignMethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from labels.unicode.typography import Folded, fold
+from labels.unicode import Folded, fold
 
 # Lazy, to find the nearest next word; bounded, so that a match does not extend over distant clauses.
 _GAP = r"(?:\W+\w+){0,6}?\W+"
@@ -12,7 +12,7 @@ _NEVER = r"(?!)"
 
 
 class Cue:
-    r"""A phrase that is found at word boundaries, regardless of case and typography (see `labels.unicode.typography`).
+    r"""A phrase that is found at word boundaries, regardless of case and typography (see `labels.unicode`).
 
     `*` at the end of a word matches any ending; `...` matches up to six words. A blank cue is never found.
 

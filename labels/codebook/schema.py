@@ -19,7 +19,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from labels.errors import CodebookError, DataError, did_you_mean
-from labels.unicode.encoding import read_toml
+from labels.unicode import read_toml
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 BY_NAME = "#"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labels.errors import InputError, did_you_mean
-from labels.unicode.encoding import read_toml
+from labels.unicode import read_toml
 
 if TYPE_CHECKING:
     import sqlalchemy as sa

@@ -29,7 +29,7 @@ from labels.exchange.lines import Line, UnseenLine, check_measures
 from labels.exchange.matching import matched, without_removed
 from labels.exchange.people import similar_names, under_new_names, under_stored_names
 from labels.gold import standing
-from labels.output.text_files import check_text_folder, text_folder
+from labels.output.folders import check_text_folder, text_folder
 from labels.records import Sentence, same_text
 from labels.store import Repeats, Store
 
@@ -96,7 +96,7 @@ def export_file(
 
     The file or folder is written completely or not at all. With `for_spreadsheet`, cells of a CSV file that a
     spreadsheet would execute get an apostrophe, which importing the file removes again. `texts` is a folder for the
-    texts of the documents that the decisions belong to (see `labels.output.text_files`).
+    texts of the documents that the decisions belong to (see `labels.output.folders`).
 
     Raises:
         InputError: the format is unknown, the file has the wrong extension, an output cannot be written, or

@@ -13,7 +13,7 @@ from labels.errors import DataError
 from labels.exchange.lines import canonical_json
 from labels.records import Annotation, Document, Origin
 from labels.text.rows import EqualTexts, Row, checked_text, is_unicode
-from labels.unicode.missing import is_missing
+from labels.unicode import is_missing
 
 KEY = "communique"
 """The key or column for the stamp of communique in records of other tools."""

@@ -40,8 +40,7 @@ from labels.store import now
 from labels.text.cells import LabelNames, without_none
 from labels.text.rows import Row, is_unicode
 from labels.text.sentences import whole_sentence
-from labels.unicode.invisible import clean, person_name
-from labels.unicode.missing import is_missing
+from labels.unicode import clean, is_missing, person_name
 
 _STAMP_COLUMNS = tuple(column for column in COLUMNS if column not in ("text", "extra"))
 

@@ -56,7 +56,7 @@ from labels.output.drafts import write_whole
 from labels.output.table_files import json_lines, json_text, write_csv, write_parquet
 from labels.records import Annotation, CodebookMigration, Sentence, State
 from labels.text.rows import Row, read_rows
-from labels.unicode.encoding import read_text
+from labels.unicode import read_text
 
 Placed = tuple[str, Row]
 """A place (the file and row that messages start with) and the record found there."""
@@ -166,7 +166,7 @@ class Format(ABC):
             write_whole(path, _array(rows) if ending == ".json" else json_lines(rows))
 
     def write_for_spreadsheet(self, path: Path, rows: Iterable[Row], codebook: Codebook) -> None:
-        """Write records to a CSV file in which a spreadsheet executes no cell (see `labels.output.apostrophes`).
+        """Write records to a CSV file in which a spreadsheet executes no cell (see `labels.output.table_files`).
 
         Raises:
             InputError: the format does not write this file as CSV.

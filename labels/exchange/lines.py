@@ -19,7 +19,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError, did_you_mean
 from labels.records import Annotation, Basis, Document, Sentence, sentence_id
 from labels.text.rows import Row, is_unicode
-from labels.unicode.invisible import person_name
+from labels.unicode import person_name
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "event_id": (str,),

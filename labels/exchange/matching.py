@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 from labels.environment.settings import command
 from labels.errors import DataError
 from labels.exchange.lines import Line, UnseenLine
-from labels.output.apostrophes import is_safe_form
+from labels.output.table_files import is_safe_form
 from labels.records import Sentence, same_text
 from labels.store import Repeats, Store
 

@@ -14,7 +14,7 @@ from labels.environment.settings import command
 from labels.errors import InputError, did_you_mean
 from labels.sampling.clusters import representatives
 from labels.store import DrawItem, Store, Uncertainty
-from labels.unicode.typography import fold
+from labels.unicode import fold
 
 AUDIT_EDGES = (0.0, 0.02, 0.1, 0.3, 0.6, 0.9, 1.0)
 """Bounds of the audit strata: a sentence belongs to a stratum by its highest label probability."""

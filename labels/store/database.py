@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from labels.environment.settings import command, shown_url, sqlite_file, store_name, store_url
 from labels.errors import InputError, StoreError
 from labels.store import tables
-from labels.unicode.typography import search_form
+from labels.unicode import search_form
 
 WRITES = "communique_writes"
 """Execution option of a transaction that will write: the transaction takes the write lock when it begins.

@@ -15,7 +15,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH
-from labels.unicode.typography import COMPOUND_PARTS, IGNORED, LINE_END, REPLACED
+from labels.unicode import COMPOUND_PARTS, IGNORED, LINE_END, REPLACED
 
 metadata = sa.MetaData()
 _ID, _NAME, _MOMENT, _WORD = String(64), String(200), String(40), String(16)
@@ -220,7 +220,7 @@ def decided_by_anyone(sentence_id: sa.ColumnElement[str]) -> sa.Exists:
     return sa.exists().where(decisions.c.sentence_id == sentence_id)
 
 
-# -- the search form of a text (`labels.unicode.typography.search_form`) in the queries of both databases
+# -- the search form of a text (`labels.unicode.search_form`) in the queries of both databases
 
 SEARCH_FORM = "search_form"
 """The name under which SQLite knows the Python function."""

@@ -1,7 +1,7 @@
 """Read one label cell, which contains label values or shows that nobody decided.
 
 A cell is a value from any source: CSV text, JSON, Parquet, a record of another tool, a column of a notebook.
-`labels.text.labelled.label_reading` decides what only a whole file can show: whether `aid, truce` is one label.
+`labels.text.label_reading` decides what only a whole file can show: whether `aid, truce` is one label.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from typing import Any
 from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.text.rows import is_unicode
-from labels.unicode.invisible import clean
-from labels.unicode.missing import is_no_value
-from labels.unicode.typography import fold
+from labels.unicode import clean, fold, is_no_value
 
 SEPARATOR = "|"
 """Separates several labels in one cell of a table."""

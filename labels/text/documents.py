@@ -14,16 +14,24 @@ from typing import Any, NamedTuple
 
 from labels.errors import DataError, counted, refuse_lone_string
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document, Origin
+from labels.text.exported import describe_skipped, own_folder, own_table
 from labels.text.headers import ColumnNames
 from labels.text.parsing.articles import Article
 from labels.text.parsing.factiva import read_factiva
-from labels.text.parsing.front_matter import Matter, check_date, split_front_matter
-from labels.text.parsing.markup import decode_page, html_fragment_text, markdown_text, read_page, rtf_text
+from labels.text.parsing.markup import (
+    Matter,
+    check_date,
+    decode_page,
+    html_fragment_text,
+    markdown_text,
+    read_page,
+    rtf_text,
+    split_front_matter,
+)
 from labels.text.parsing.nexis import read_nexis
-from labels.text.parsing.oddities import Oddities
 from labels.text.parsing.office import MAX_BYTES, is_office, read_office
-from labels.text.parsing.own_outputs import describe_skipped, own_folder, own_table
 from labels.text.parsing.recognition import (
+    Oddities,
     is_html_fragment,
     is_page,
     is_rtf,
@@ -32,8 +40,7 @@ from labels.text.parsing.recognition import (
     refuse_web_archive,
 )
 from labels.text.rows import ROW_SUFFIXES, EqualTexts, NamedRows, Reject, Row, is_unicode, row_text
-from labels.unicode.encoding import read_bytes, read_text
-from labels.unicode.missing import is_blank, is_missing
+from labels.unicode import is_blank, is_missing, read_bytes, read_text
 
 FILE_SUFFIXES = (".txt", ".md", ".html", ".htm", ".docx", ".pdf")
 DOCUMENT_SUFFIXES = FILE_SUFFIXES + ROW_SUFFIXES

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import combinations, product
 
-from labels.unicode.typography import search_form
+from labels.unicode import search_form
 
 MIN_WORDS = 8
 MIN_JACCARD = 0.6

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError, did_you_mean
-from labels.unicode.invisible import clean
+from labels.unicode import clean
 
 OUR_COLUMNS = (
     *("text", "label", "labels", "state", "annotator", "note", "seconds", "created_at", "suggestion"),

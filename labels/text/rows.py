@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError, counted
-from labels.output.apostrophes import apostrophes_in, without_apostrophes
+from labels.output.table_files import apostrophes_in, without_apostrophes
 from labels.records import trimmed_text
 from labels.text.headers import ColumnFinder, ColumnNames, check_header, csv_form
-from labels.text.parsing.oddities import Oddities
-from labels.text.parsing.recognition import refuse_binary, refuse_markup
-from labels.unicode.invisible import clean
-from labels.unicode.missing import is_missing
+from labels.text.parsing.recognition import Oddities, refuse_binary, refuse_markup
+from labels.unicode import clean, is_missing
 
 Row = dict[str, Any]
 Reject = Callable[[str], None]

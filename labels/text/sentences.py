@@ -15,10 +15,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from labels.records import Document, Sentence
-from labels.text.boilerplate import boilerplate_reason, glued_reason
+from labels.text.boilerplate import boilerplate_reason, glued_reason, lead_length
 from labels.text.cuts import cut_paragraph
 from labels.text.headings import is_heading, is_speaker_caption, is_title
-from labels.text.leads import lead_length
 
 RULES_VERSION = "4"
 """Increased when the rules for blocks, cuts or trimming change; every sentence records the version."""

@@ -14,7 +14,7 @@ from labels.codebook.cues import Cue
 from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
 from labels.records import Example
-from labels.unicode.typography import Folded
+from labels.unicode import Folded
 from trainer.calibration.calibration import Floats, Probabilities
 from trainer.classifiers.base import Classifier, label_matrix
 from trainer.config.models import KeywordsSection, MajoritySection

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from labels.environment.progress import report_progress
 from labels.errors import DivergedError
 from labels.records import Example
-from labels.unicode.typography import undivided
+from labels.unicode import undivided
 from trainer.calibration.calibration import Bools
 from trainer.classifiers.base import fitted, label_matrix
 from trainer.classifiers.transformer import TransformerClassifier

@@ -13,7 +13,7 @@ import numpy as np
 
 from labels.errors import DivergedError, ExperimentError, counted
 from labels.records import Example
-from labels.unicode.typography import undivided
+from labels.unicode import undivided
 from trainer.classifiers.base import class_indices, fitted, label_matrix, refuse_one_class
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import FinetuneSection

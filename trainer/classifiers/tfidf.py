@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
 from labels.records import Example
-from labels.unicode.typography import undivided
+from labels.unicode import undivided
 from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import fitted
 from trainer.classifiers.explanations import Explanation, Pause, Words, explained_outputs

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from labels.cli.terminal import reporting_errors, say, show_warnings
 from labels.errors import did_you_mean
-from labels.unicode.invisible import visible
+from labels.unicode import visible
 from trainer.environment import collect_garbage_rarely, repeat_lost_interrupts, silence_libraries
 
 

@@ -10,7 +10,7 @@ import typer
 
 from labels.cli.terminal import console, progress_bars, table
 from labels.errors import counted
-from labels.unicode.invisible import visible
+from labels.unicode import visible
 from trainer.cli.choice.leaderboard import print_results
 from trainer.cli.track import report_untracked
 

@@ -13,7 +13,7 @@ import typer
 
 from labels.cli.terminal import console, write_out
 from labels.errors import InputError
-from labels.unicode.invisible import visible
+from labels.unicode import visible
 from trainer.cli.evaluate import ArtefactArgument, load_model
 
 if TYPE_CHECKING:

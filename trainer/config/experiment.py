@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from labels.errors import DataError, ExperimentError, did_you_mean
-from labels.unicode.encoding import read_toml
+from labels.unicode import read_toml
 from trainer.config.models import ModelSection, Section, find_section, kind_names
 from trainer.config.sections import (
     CalibrationSection,

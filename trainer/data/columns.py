@@ -21,8 +21,7 @@ from labels.records import Example
 from labels.text.cells import SEPARATOR, Known, LabelNames, merge_key, parse_cell
 from labels.text.examples import row_id
 from labels.text.rows import is_unicode
-from labels.unicode.invisible import clean
-from labels.unicode.missing import is_blank, is_missing, is_no_value, signs_among
+from labels.unicode import clean, is_blank, is_missing, is_no_value, signs_among
 from trainer.calibration.calibration import Bools
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from labels.errors import DataError, ExperimentError, counted
 from labels.output.drafts import write_whole
 from labels.records import Example
 from labels.text.duplicates import near_duplicate_clusters, near_duplicate_pairs, near_duplicates_of
-from labels.unicode.encoding import read_text
+from labels.unicode import read_text
 from trainer.evaluation.metrics import group_sums
 
 PERMUTATIONS = 500

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from labels.environment.progress import report_progress
 from labels.output.drafts import cache_folder
-from labels.unicode.typography import undivided
+from labels.unicode import undivided
 from trainer.encoders.encoder import BUNDLED, default_pooling, encoder_digest, find_encoder, max_positions, open_encoder
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ DOCUMENTS = 2048
 """Maximum number of documents in a block."""
 
 KeepText = Callable[[str, Document], object]
-"""Called with the id of a document and the document; see `labels.output.text_files`."""
+"""Called with the id of a document and the document; see `labels.output.folders`."""
 
 Cursor = dict[str, Any]
 """The place in the input after a block: plain values."""

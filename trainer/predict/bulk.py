@@ -95,7 +95,7 @@ def predict_files(
         keep_quotes: keep a quotation of several sentences as one sentence.
         text_column: the column with the texts of tables; empty for `text`.
         for_spreadsheet: put an apostrophe before cells of a .csv file that a spreadsheet would execute.
-        texts: folder for the texts of the documents (see `labels.output.text_files`); an earlier one is replaced.
+        texts: folder for the texts of the documents (see `labels.output.folders`); an earlier one is replaced.
         columns: columns of tables that each row keeps.
         by: "document" also writes `STEM.documents.SUFFIX` with one row per document (`outcome.document_row`).
         store: predict the sentences to label in this label store; with Ray, all machines must be able to open it.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from labels.errors import DataError
 from labels.output.drafts import explained, hidden_beside, take_place
-from labels.output.text_files import INDEX, check_text_folder, write_text
+from labels.output.folders import INDEX, check_text_folder, write_text
 from labels.records import Document
 from trainer.predict.job import TEXTS, Job
 
@@ -42,7 +42,7 @@ class KeptTexts:
                 entry.unlink()
 
     def keep(self, identifier: str, document: Document) -> None:
-        """Write the text of a document; see `labels.output.text_files.write_text`."""
+        """Write the text of a document; see `labels.output.folders.write_text`."""
         try:
             with self._job.writing():
                 if entry := write_text(self._folder, identifier, document):

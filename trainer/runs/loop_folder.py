@@ -20,7 +20,7 @@ from labels.errors import DataError, ExperimentError
 from labels.output.drafts import write_whole
 from labels.output.folders import make_folder
 from labels.store import now
-from labels.unicode.encoding import read_text
+from labels.unicode import read_text
 from trainer.config.experiment import Experiment, parse_experiment
 
 SETTINGS, ROUND, FINAL, LOG = "loop.json", "round.json", "final", "retraining.log"

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from labels.annotate.render import LABEL
 from labels.annotate.shown import ShownText
 from labels.codebook.schema import Codebook, Label
-from labels.unicode.typography import search_form
+from labels.unicode import search_form
 
 Depth = Literal["rules", "definitions", "hidden"]
 """How much of the codebook is shown."""

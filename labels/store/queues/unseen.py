@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from labels.store import tables
 from labels.store.database import Part, count_rows, now, rows_among
 from labels.store.texts.overlaps import replaced_state
-from labels.unicode.typography import search_form
+from labels.unicode import search_form
 
 Uncertainty = Literal["entropy", "margin"]
 """The measure of uncertainty. More uncertainty means a higher entropy, but a smaller margin of the two best labels."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from labels.text.parsing.front_matter import Matter
+from labels.text.parsing.markup import Matter
 
 Lines = Sequence[str]
 

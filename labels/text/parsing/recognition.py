@@ -1,4 +1,9 @@
-"""Recognise the kind of a file by its content instead of its name, for example HTML, JSON or a table saved as .txt."""
+"""Recognise the content of a file: its kind, whatever its name says, and traces of other programs in its texts.
+
+HTML, JSON or a table saved as .txt is found by its content. Texts with traces of other programs, such as HTML tags in
+the cells of a table, are not changed, because removing the traces might remove words; a remark advises the user to
+convert them.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,15 @@ import csv
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Self
 from zipfile import BadZipFile, ZipFile
 
-from labels.errors import DataError
+from labels.errors import DataError, counted
 from labels.text.headers import OUR_COLUMNS
-from labels.unicode.encoding import read_bytes
+from labels.unicode import read_bytes
 
 _SIGNATURES = (
     (b"%PDF-", "a PDF file", "Give the file the extension .pdf."),
@@ -164,3 +171,45 @@ def refuse_web_archive(content: str, path: Path) -> None:
     """Raise DataError if the content is a web page saved with its images in one file (MHTML)."""
     if _WEB_ARCHIVE.match(content[:_HEAD]):
         raise DataError(f"{path}: this is a web archive (MHTML), not text. Save the page as HTML only.")
+
+
+_KINDS = {
+    "HTML tags": re.compile(r"</?(?:p|br|div|span|b|i|em|strong|a|ul|ol|li|h[1-6]|table|t[rdh])(?:\s[^<>]{0,200})?/?>"),
+    "HTML entities": re.compile(r"&(?:amp|quot|nbsp|lt|gt|apos|#\d{2,6}|#x[0-9a-fA-F]{2,5});"),
+    "characters of a wrong encoding": re.compile(r"â€[\x80-\xbf™œ˜“”¦]|Ã[\x80-\xbf]|ï»¿|\ufffd"),
+    "escaped line breaks": re.compile(r"(?<=[.!?\"”])\\n"),
+    "rows of a table": re.compile(r"^ ?\|[-: |]+\|$|\|[-:]{3,}\|", re.MULTILINE),
+}
+_PERHAPS = re.compile(r"[<&âÃï\ufffd\\|]")
+
+
+class Oddities:
+    """Counts the texts of one file that contain traces of other programs, by kind."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, texts: Iterable[object]) -> Self:
+        """Count the traces in texts."""
+        found = cls()
+        for text in texts:
+            found.see(text)
+        return found
+
+    def see(self, text: object) -> None:
+        """Count the traces in a text; other values are ignored."""
+        if not isinstance(text, str) or not _PERHAPS.search(text):
+            return
+        for kind, pattern in _KINDS.items():
+            if found := pattern.search(text):
+                self._counts[kind] += 1
+                self._examples.setdefault(kind, found.group()[:40])
+
+    def notes(self, path: Path | str) -> Iterator[str]:
+        """Yield a remark for each kind."""
+        for kind, count in self._counts.items():
+            texts = counted(count, "text contains", "texts contain")
+            example = self._examples[kind]
+            yield f"{path}: {texts} {kind}, such as {example!r}, which are read as part of the text"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from labels.codebook.cues import Cue
 from labels.codebook.schema import load_codebook
-from labels.unicode.typography import Folded
+from labels.unicode import Folded
 
 WORDS = ["aid", "aide", "pledge", "pledged", "new"]
 

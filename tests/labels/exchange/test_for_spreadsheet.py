@@ -16,7 +16,7 @@ from labels.codebook.schema import dump_codebook
 from labels.errors import InputError
 from labels.exchange.driver import export_file, import_file
 from labels.gold import standing
-from labels.output.apostrophes import APOSTROPHES
+from labels.output.table_files import APOSTROPHES
 from labels.records import Annotation, Sentence
 from labels.store import Store
 from labels.text.rows import read_rows

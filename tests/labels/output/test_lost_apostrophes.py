@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from labels.output.apostrophes import APOSTROPHES, FoundApostrophes
-from labels.output.table_files import write_csv
+from labels.output.table_files import APOSTROPHES, FoundApostrophes, write_csv
 from labels.text.rows import csv_notes, read_rows
 
 TEXTS = ["=1+1 is two", "- the workers' call", "@envoy said so", "Rain fell.", "'Tis over", "it's -5"]

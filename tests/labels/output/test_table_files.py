@@ -15,8 +15,15 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from labels.errors import DataError
-from labels.output.apostrophes import APOSTROPHES, FoundApostrophes
-from labels.output.table_files import csv_block, csv_lines, json_lines, write_csv, write_csv_table
+from labels.output.table_files import (
+    APOSTROPHES,
+    FoundApostrophes,
+    csv_block,
+    csv_lines,
+    json_lines,
+    write_csv,
+    write_csv_table,
+)
 from labels.text.rows import Row, read_rows
 
 COLUMNS = ["text", "note", "=odd", "'quoted'"]

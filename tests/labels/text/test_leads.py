@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from labels.text.leads import is_page_date, lead_length
+from labels.text.boilerplate import is_page_date, lead_length
 
 
 @pytest.mark.parametrize(

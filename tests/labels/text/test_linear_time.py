@@ -12,7 +12,7 @@ from labels.codebook.cues import Cue
 from labels.records import Document
 from labels.text.parsing.markup import html_fragment_text, markdown_text
 from labels.text.sentences import split_sentences
-from labels.unicode.typography import Folded
+from labels.unicode import Folded
 
 LENGTH = 200_000
 

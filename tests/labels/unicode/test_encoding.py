@@ -9,7 +9,7 @@ import pytest
 from labels.codebook.schema import load_codebook
 from labels.environment.settings import load_settings
 from labels.errors import CommuniqueError, DataError
-from labels.unicode.encoding import read_text, read_toml
+from labels.unicode import read_text, read_toml
 from trainer.config.experiment import load_experiment
 from trainer.data.dataset import read_ids
 from trainer.data.splits import Split

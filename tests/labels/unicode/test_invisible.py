@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from labels.errors import DataError
-from labels.unicode.invisible import person_name, visible
+from labels.unicode import person_name, visible
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labels.unicode.missing import is_missing, is_no_value, signs_among
+from labels.unicode import is_missing, is_no_value, signs_among
 
 
 @pytest.mark.parametrize("value", ["", " \u200b", None, float("nan"), "NA", "n/a", "#N/A", "NULL", " nan ", "#DIV/0!"])

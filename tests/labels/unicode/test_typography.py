@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labels.unicode.typography import Folded, fold, search_form
+from labels.unicode import Folded, fold, search_form
 
 MARKS = "’“”«»‑–−\u00ad\u200b\ufeff\u00a0\u2028ﬁﬀＡｶﾞ\u0301e\u0323ᄒ\u1161\u11ab´¨ ㄱㅏ…½\n\t"
 TEXTS = st.one_of(

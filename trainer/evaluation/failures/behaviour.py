@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from labels.errors import DataError, did_you_mean
-from labels.unicode.encoding import read_text, read_toml
+from labels.unicode import read_text, read_toml
 from trainer.calibration.calibration import Bools, Floats
 from trainer.evaluation.figures import CheckFigures, ChecksFigures
 from trainer.evaluation.intervals import Interval

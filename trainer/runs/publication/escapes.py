@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import escape
 
-from labels.unicode.invisible import visible
+from labels.unicode import visible
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]#|~$])")
 _TEX = {

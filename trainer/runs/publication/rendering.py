@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import counted
-from labels.unicode.invisible import visible
+from labels.unicode import visible
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from labels.environment.settings import store_name
 from labels.errors import DataError
 from labels.output.drafts import write_whole
-from labels.unicode.encoding import read_text
+from labels.unicode import read_text
 from trainer.config.experiment import Experiment
 from trainer.config.sections import TrackingSection
 from trainer.data.dataset import Dataset, hash_examples, read_gold

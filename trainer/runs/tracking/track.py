@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError, TrackingError
-from labels.unicode.encoding import read_text
+from labels.unicode import read_text
 from trainer.evaluation.report import Report
 from trainer.evaluation.report_tables import headline_metrics
 from trainer.runs.tracking.connection import connect, describe, mlflow_store

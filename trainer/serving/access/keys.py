@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labels.errors import InputError, did_you_mean
 from labels.output.drafts import explained, whole_file
-from labels.unicode.invisible import person_name
+from labels.unicode import person_name
 
 Scope = Literal["predict", "correct", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

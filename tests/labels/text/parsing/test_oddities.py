@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labels.text.documents import read_file
-from labels.text.parsing.oddities import Oddities
+from labels.text.parsing.recognition import Oddities
 
 
 def seen(*texts: object) -> list[str]:

@@ -1,1 +1,0 @@
-"""Handle characters: their encoding in files, their typographic variants, and their display on screens."""
