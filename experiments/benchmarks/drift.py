@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from trainer.calibration.calibration import Floats
 from trainer.model.profile import DOCUMENT_WEIGHT, Family, Profile, Quantity, estimate_means
-from trainer.serving.drift.evidence import ALPHA, HORIZON, RESTART, WINDOW, Bets, Evidence
+from trainer.serving.drift_evidence import ALPHA, HORIZON, RESTART, WINDOW, Bets, Evidence
 
 Counts = NDArray[np.int64]
 

@@ -10,7 +10,7 @@ from labels.exchange.lines import Line
 from labels.records import Annotation
 from labels.store import Store
 from labels.text.cells import merge_key
-from labels.text.exported import ANNOTATOR_COLUMNS
+from labels.text.labelled.exported import ANNOTATOR_COLUMNS
 from labels.text.rows import Row
 
 

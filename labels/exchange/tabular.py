@@ -36,9 +36,9 @@ from labels.output.table_files import arrow_column
 from labels.records import Annotation, Sentence, State
 from labels.text.cells import SEPARATOR, LabelNames
 from labels.text.examples import label_cells, label_column
-from labels.text.exported import prediction_notes, row_state
 from labels.text.headers import ColumnFinder, ColumnNames
-from labels.text.label_reading import Blank, LabelSet, check_state, read_labels
+from labels.text.labelled.exported import prediction_notes, row_state
+from labels.text.labelled.label_reading import Blank, LabelSet, check_state, read_labels
 from labels.text.parsing.recognition import Oddities
 from labels.text.rows import Row, class_features, class_names, csv_notes
 from labels.unicode import clean, is_no_value

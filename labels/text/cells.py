@@ -1,7 +1,7 @@
 """Read one label cell, which contains label values or shows that nobody decided.
 
 A cell is a value from any source: CSV text, JSON, Parquet, a record of another tool, a column of a notebook.
-`labels.text.label_reading` decides what only a whole file can show: whether `aid, truce` is one label.
+`labels.text.labelled.label_reading` decides what only a whole file can show: whether `aid, truce` is one label.
 """
 
 from __future__ import annotations

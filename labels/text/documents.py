@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from labels.errors import DataError, counted, refuse_lone_string
 from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document, Origin
-from labels.text.exported import describe_skipped, own_folder, own_table
 from labels.text.headers import ColumnNames
+from labels.text.labelled.exported import describe_skipped, own_folder, own_table
 from labels.text.parsing.articles import Article
 from labels.text.parsing.factiva import read_factiva
 from labels.text.parsing.markup import (

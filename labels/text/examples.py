@@ -17,10 +17,10 @@ from labels.codebook.schema import Codebook
 from labels.errors import DataError, counted
 from labels.records import Example
 from labels.text.cells import merge_key, parse_cell
-from labels.text.exported import counted_rows, row_state
 from labels.text.headers import ColumnNames
-from labels.text.label_reading import Blank, LabelCell, LabelReading, read_labels
-from labels.text.label_values import LabelValue
+from labels.text.labelled.exported import counted_rows, row_state
+from labels.text.labelled.label_reading import Blank, LabelCell, LabelReading, read_labels
+from labels.text.labelled.label_values import LabelValue
 from labels.text.rows import NamedRows, Row, is_unicode, row_text, separator_advice
 from labels.unicode import is_missing, is_no_value
 

@@ -1,24 +1,38 @@
-"""The labelling loop as the coder sees it: what to draw next, when to fit a model again, when to suggest stopping.
+"""The labelling loop: what to draw next, when to fit a model again, when to suggest stopping.
 
-The state lies in the store (labels, draws, scores) and in the folder of rounds, so that the same call goes on after any
-interruption. Fitting is left to `retraining`, and drawing to `labels.sampling`.
+The state lies in the store (labels, draws, scores) and in the folder of rounds, so that the same call continues after
+any interruption. `labels.sampling` draws the sentences.
+
+A retraining is a process of its own, which fits the next round of a loop and scores the store with its model. It goes
+on if the window is closed, and its failure never stops the labelling. It writes a round completely or not at all, and
+only one process at a time fits a loop.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from labels.codebook.schema import Codebook
-from labels.errors import ExperimentError, counted
+from labels.environment.settings import load_settings
+from labels.errors import CommuniqueError, ExperimentError, counted
 from labels.gold import resolve
+from labels.output.drafts import sole_writer
 from labels.records import RANDOM_STRATEGIES
 from labels.sampling.drawing import DrawRequest
 from labels.sampling.strategies import SCORED
 from labels.store import Draw, Store
 from trainer.config.experiment import Experiment
 from trainer.data.splits import Split
-from trainer.runs.loop_folder import FEWEST, LoopFolder, Round
+from trainer.runs.loop_folder import FEWEST, LOG, LoopFolder, Round
+
+logger = logging.getLogger(__name__)
 
 CHEAP = frozenset({"majority", "keywords", "tfidf", "embedding"})
 """Kinds that are fitted in seconds, so that every round can afford out-of-fold figures."""
@@ -134,3 +148,112 @@ def suggests_stopping(rounds: Sequence[Round], worth: float) -> bool:
     """Whether the last two rounds both promise less than `worth` from more labels."""
     last = [one.gain for one in rounds[-2:]]
     return len(last) == 2 and all(gain is not None and gain < worth for gain in last)
+
+
+# -- retraining in the background
+
+_POLL = 0.2
+_BUSY = 75
+"""Exit status of a process that found another process at work (EX_TEMPFAIL of sysexits.h)."""
+
+
+_CHILD = f"import sys; from {__name__} import main; sys.exit(main(sys.argv[1], int(sys.argv[2])))"
+
+
+class Retraining:
+    """The process that fits the next round of a loop, if one was started here.
+
+    Args:
+        loop: the loop's folder.
+        store: the store's path or URL; it is passed on by the environment, because it may contain a password.
+    """
+
+    def __init__(self, loop: LoopFolder, store: str) -> None:
+        self._loop = loop
+        self._store = store
+        self._process: subprocess.Popen[bytes] | None = None
+        self._begun = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is at work."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def seconds(self) -> float:
+        """Time since the process was started."""
+        return time.monotonic() - self._begun
+
+    def start(self, with_gold: int) -> None:
+        """Start the process, unless it is running.
+
+        Args:
+            with_gold: the number of sentences with gold now.
+        """
+        if self.running:
+            return
+        self._begun = time.monotonic()
+        words = [sys.executable, "-c", _CHILD, str(self._loop.path.resolve()), str(with_gold)]
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603  our own module
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"COMMUNIQUE_STORE": self._store},
+                # A session of its own: Ctrl-C in this terminal is meant for the labelling.
+                start_new_session=True,
+            )
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most this long for the process; returns whether it has ended."""
+        end = time.monotonic() + seconds
+        while self.running and time.monotonic() < end:
+            time.sleep(_POLL)
+        return not self.running
+
+    def failure(self) -> str:
+        """Why the process that has ended failed, in one line, told once; empty if it succeeded or is running."""
+        if self._process is None or self.running:
+            return ""
+        code, self._process = self._process.returncode, None
+        if code in (0, _BUSY):
+            return ""
+        if code < 0:
+            return f"the process was ended by signal {-code}"
+        lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        return said[-1] if said else f"exit status {code}"
+
+    @property
+    def _log(self) -> Path:
+        return self._loop.path / LOG
+
+
+def main(folder: str, with_gold: int) -> int:
+    """Fit the next round of the loop in a folder and score the store of the settings; returns the exit status.
+
+    If the last round has this gold already, only the scoring is continued.
+    """
+    loop, begun = LoopFolder.read(Path(folder)), False
+    try:
+        with sole_writer(loop.path):
+            begun = True
+            _fit_and_score(loop, with_gold)
+    except CommuniqueError as error:
+        if not begun:
+            return _BUSY
+        # In one line, by which the coder is told; logged to standard error, which is the log file.
+        logger.error("%s", " ".join(str(error).split()))
+        return error.exit_code
+    return 0
+
+
+def _fit_and_score(loop: LoopFolder, with_gold: int) -> None:
+    from trainer.active.scoring import score_artefact
+    from trainer.runs.rounds import fit_round
+
+    rounds = loop.rounds()
+    last = rounds[-1] if rounds and rounds[-1].with_gold == with_gold else fit_round(loop, with_gold)
+    with Store(load_settings().store, create=False) as store:
+        score_artefact(loop.round_folder(last.number) / "artefact", store)

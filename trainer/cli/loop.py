@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from labels.codebook.schema import Codebook
     from labels.environment.settings import Settings
     from labels.store import Store
-    from trainer.active.loop import LabellingLoop
-    from trainer.active.retraining import Retraining
+    from trainer.active.loop import LabellingLoop, Retraining
     from trainer.runs.loop_folder import LoopFolder, Round
 
 ExperimentOption = Annotated[
@@ -91,8 +90,7 @@ def loop(
     The same command goes on after any interruption.
     """
     from labels.sampling.drawing import DrawRequest
-    from trainer.active.loop import CHEAP, FOLDS, LabellingLoop, on_store
-    from trainer.active.retraining import Retraining
+    from trainer.active.loop import CHEAP, FOLDS, LabellingLoop, Retraining, on_store
     from trainer.config.experiment import load_experiment
     from trainer.runs.loop_folder import SETTINGS, LoopFolder
 

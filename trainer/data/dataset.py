@@ -22,7 +22,7 @@ from labels.environment.settings import load_settings
 from labels.errors import CodebookError, DataError, ExperimentError, counted
 from labels.records import PAGE, Example
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
-from labels.text.label_values import LabelValue
+from labels.text.labelled.label_values import LabelValue
 from trainer.config.experiment import Experiment
 from trainer.data.following import manifest_parts
 from trainer.data.splits import PARTS, Parts, Split, leaked_examples, listed_examples, make_split, read_ids

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.agreement.coefficients import percentile_interval
-from labels.text.label_values import LabelValue
+from labels.text.labelled.label_values import LabelValue
 from trainer.calibration.calibration import Bools, Floats
 from trainer.evaluation.metrics import Counts, defined
 

@@ -20,7 +20,7 @@ from labels.errors import ArtefactError, DataError, counted
 from labels.output.folders import output_folder, refuse_occupied
 from labels.records import Example
 from labels.text.examples import LabelledFiles, read_labelled
-from labels.text.label_values import LabelValue
+from labels.text.labelled.label_values import LabelValue
 from trainer.calibration.calibration import Bools, Calibration, Probabilities, with_none
 from trainer.classifiers.base import CLASSES, Exportable, classifier_class, label_matrix
 from trainer.data.dataset import read_gold

@@ -1,23 +1,25 @@
-"""The input in fixed blocks of documents: the unit of work, of batches and of continuing after an interruption.
+"""The input of a run in fixed blocks of documents: the unit of work, of batches and of continuing a run.
 
-The blocks depend only on the input and the options. A block never divides a document. Small files are only listed in a
-block, and read by the process that splits them; a large table is read here, row by row, because equal texts without
-provenance are numbered within their file.
+The input is files or a label store. The blocks depend only on the input and the options. A block never divides a
+document. Small files are only listed in a block, and read by the process that splits them; a large table is read here,
+row by row, because equal texts without provenance are numbered within their file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from labels.errors import DataError
 from labels.records import Document, Sentence
 from labels.store import Extent, Store
 from labels.text.documents import read_file
-from trainer.predict.inputs import InputFile, partition_keys
+from trainer.predict.inputs import InputFile, changed_input, check_columns, find_inputs, partition_keys
+from trainer.predict.writing import SENTENCE_COLUMNS, documents_output, rejects_output
 
 CHARACTERS = 200_000
 """Number of characters, or of bytes of small files, after which a block ends: about 1,500 sentences."""
@@ -240,3 +242,85 @@ class StoreBlocks:
 
 def _count(passages: Iterable[Passage]) -> int:
     return sum(len(passage.sentences or ()) for passage in passages)
+
+
+# -- the input, and whether it is still the input of an interrupted run
+
+
+class Source(Protocol):
+    """An input in blocks; `size` is its size in bytes."""
+
+    @property
+    def size(self) -> int:
+        """The size in bytes, or an estimate."""
+
+    def blocks(self, cursor: Cursor, number: int) -> Iterator[Block]:
+        """Yield the blocks after a place."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files of a run, with notes on outputs of communique that are not read; or an open store."""
+
+    files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    store: Store | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """What identifies the input, as plain values; reads all files once."""
+        if self.store is None:
+            return {"files": [InputFile.of(path).to_json() for path in self.files]}
+        extent = self.store.contents.extent()
+        return {"store": self.store.name, "sentences": extent.sentences, "last": extent.last}
+
+    def difference(self, before: Mapping[str, Any]) -> str:
+        """How the input differs from an earlier description; empty if it does not. Sentences that were added to a store
+        since are no difference, and are not read."""
+        if ("store" in before) != (self.store is not None):
+            return "it read files, not a store" if self.store else "it read a store, not files"
+        if self.store is None:
+            return changed_input(before["files"], self.files)
+        if self.store.name != before["store"]:
+            return f"it read the store {before['store']}"
+        now = self.store.contents.extent(before["last"])
+        return "" if now.sentences == before["sentences"] else f"sentences of {self.store.name} were changed or removed"
+
+    def source(self, described: Mapping[str, Any], reading: Reading, keep: KeepText | None) -> Source:
+        """The input in blocks, as it was described."""
+        if self.store is not None:
+            return StoreBlocks(self.store, Extent(described["sentences"], described["last"]), keep)
+        return FileBlocks(self.recorded(described), reading, keep)
+
+    def recorded(self, described: Mapping[str, Any]) -> list[InputFile]:
+        """The files as they were described."""
+        # A file with the same content may have a new time of change.
+        files = [InputFile(**one) for one in described["files"]]
+        return [replace(one, mtime_ns=Path(one.path).stat().st_mtime_ns) for one in files]
+
+
+@contextmanager
+def found_store(store: str | Path) -> Iterator[Found]:
+    """Open a store as the input.
+
+    Raises:
+        DataError: the store has no sentences to label.
+    """
+    with Store(store, create=False) as opened:
+        if not opened.contents.extent().sentences:
+            raise DataError(f"{opened.name}: this store has no sentences to label. Add articles: `communique ingest`.")
+        yield Found(store=opened)
+
+
+def find_corpus(
+    inputs: Iterable[str | Path], output: Path, texts: Path | None = None, columns: Sequence[str] = ()
+) -> Found:
+    """Find the input files.
+
+    Raises:
+        DataError: see `find_inputs` and `check_columns`.
+    """
+    found = find_inputs({"--out": output} | ({"--texts": texts} if texts else {}), inputs)
+    own = {documents_output(output).resolve(), rejects_output(output).resolve()}
+    files = tuple(file for file in found.files if file.resolve() not in own)
+    check_columns(files, columns, SENTENCE_COLUMNS)
+    return Found(files, found.notes)

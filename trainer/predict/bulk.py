@@ -1,8 +1,8 @@
 """Predict a corpus of any size, in a constant amount of memory: the local engine.
 
-Documents are read in fixed blocks (`blocks`). Desks (`crew`, `desk`) split blocks and render rows, in another process
-if the corpus is large, while the model predicts (`flow`). Blocks are finished in order (`job`), so that a run that was
-killed continues where it was, and its output equals the output of an uninterrupted run byte for byte.
+Documents are read in fixed blocks (`blocks`). Workers (`pool`, `worker`) split blocks and render rows, in another
+process if the corpus is large, while the model predicts (`flow`). Blocks are finished in order (`job`), so that a run
+that was killed continues where it stopped, and its output equals that of an uninterrupted run byte for byte.
 """
 
 from __future__ import annotations
@@ -18,14 +18,12 @@ from labels.errors import DataError, refuse_lone_string
 from labels.output.drafts import check_file, check_folder
 from labels.text.sentences import splitter_name
 from trainer.model.model import Model
-from trainer.predict.blocks import Reading
-from trainer.predict.crew import Crew, LocalCrew, ProcessCrew
-from trainer.predict.desk import Duties
+from trainer.predict.blocks import Found, Reading, find_corpus, found_store
 from trainer.predict.flow import Flow, Progress
-from trainer.predict.found import Found, find_corpus, found_store
-from trainer.predict.job import Job, open_job
-from trainer.predict.kept_texts import KeptTexts
+from trainer.predict.job import Job, KeptTexts, open_job
 from trainer.predict.outcome import PredictReport, Stamp
+from trainer.predict.pool import LocalPool, ProcessPool, WorkerPool
+from trainer.predict.worker import Processing
 from trainer.predict.writing import (
     DOCUMENT_COLUMNS,
     OUTPUT_SUFFIXES,
@@ -155,16 +153,16 @@ def _predict_here(order: _Order, begun: float, watch: Watch | None) -> PredictRe
         kept_texts = stack.enter_context(closing(KeptTexts(texts, job))) if texts else None
         reading = Reading(options.text_column, options.columns)
         source = found.source(described, reading, kept_texts.keep if kept_texts else None)
-        duties = _duties(output, options, found.files, Stamp.of(order.model))
-        crew = stack.enter_context(closing(_crew(duties, source.size, workers, order.folder)))
-        flow = Flow(order.model, crew, job, duties, kept_texts, remote=workers > 1)
+        processing = _processing(output, options, found.files, Stamp.of(order.model))
+        pool = stack.enter_context(closing(_pool(processing, source.size, workers, order.folder)))
+        flow = Flow(order.model, pool, job, processing, kept_texts, remote=workers > 1)
         return flow.run(source, len(found.files), begun, watch)
 
 
 def _predict_on_ray(order: _Order, address: str | None, begun: float, watch: Watch | None) -> PredictReport:
-    from trainer.predict.cluster.ray_address import check_cluster
-    from trainer.predict.cluster.ray_run import RayRun, check_output_folder
-    from trainer.predict.cluster.shards import Stored, shared_store
+    from trainer.predict.ray_address import check_cluster
+    from trainer.predict.ray_run import RayRun, check_output_folder
+    from trainer.predict.shards import Stored, shared_store
 
     options, output = order.options, order.output
     check_cluster(address)
@@ -176,8 +174,8 @@ def _predict_on_ray(order: _Order, address: str | None, begun: float, watch: Wat
         found = stack.enter_context(found_store(store)) if store else find_corpus(inputs, output, None, options.columns)
         job = stack.enter_context(open_job(output, restart=order.restart, check=check_output_folder))
         described = _begin_or_continue(job, order.model, options, found)
-        duties = _duties(output / "part.parquet", options, found.files, Stamp.of(order.model))
-        run = RayRun(job, duties, order.folder, order.workers)
+        processing = _processing(output / "part.parquet", options, found.files, Stamp.of(order.model))
+        run = RayRun(job, processing, order.folder, order.workers)
         stored = Stored(store, described["sentences"], described["last"]) if store else None
         files = [] if store else found.recorded(described)
         return run.run(files, stored, address, begun, watch)
@@ -224,7 +222,7 @@ def _check_place(output: Path, options: Options, engine: Engine, address: str | 
 
 
 def _check_place_on_ray(output: Path, options: Options) -> None:
-    from trainer.predict.cluster.ray_run import check_output_folder
+    from trainer.predict.ray_run import check_output_folder
 
     if output.suffix.lower() in OUTPUT_SUFFIXES:
         raise DataError(f"{output}: --engine ray writes a folder of Parquet files. Leave out the file extension.")
@@ -299,12 +297,12 @@ def _shown(value: Any) -> str:
     return {None: "not given", "": "not given", True: "on", False: "off"}.get(value, str(value))
 
 
-def _duties(output: Path, options: Options, files: Sequence[Path], stamp: Stamp) -> Duties:
+def _processing(output: Path, options: Options, files: Sequence[Path], stamp: Stamp) -> Processing:
     kept = kept_types(files, options.columns) if options.columns else {}
     sentences = Writing(output, SENTENCE_COLUMNS, stamp, kept, options.for_spreadsheet)
     more = {name: kind for name, kind in kept.items() if name not in DOCUMENT_COLUMNS}
     documents = Writing(documents_output(output), DOCUMENT_COLUMNS, stamp, more, options.for_spreadsheet)
-    return Duties(
+    return Processing(
         Reading(options.text_column, options.columns),
         sentences,
         documents if options.by == "document" else None,
@@ -314,7 +312,7 @@ def _duties(output: Path, options: Options, files: Sequence[Path], stamp: Stamp)
     )
 
 
-def _crew(duties: Duties, size: int, workers: int, folder: Path | None) -> Crew:
+def _pool(processing: Processing, size: int, workers: int, folder: Path | None) -> WorkerPool:
     if workers > 1:
-        return ProcessCrew(duties, workers, folder)
-    return ProcessCrew(duties) if size >= PROCESS_FROM else LocalCrew(duties)
+        return ProcessPool(processing, workers, folder)
+    return ProcessPool(processing) if size >= PROCESS_FROM else LocalPool(processing)

@@ -1,4 +1,4 @@
-"""The flow of blocks through desks and the model, several at a time, to the drafts of the output, in order."""
+"""The flow of blocks through workers and the model, several at a time, to the drafts of the output, in order."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from labels.errors import DataError
 from labels.output.table_files import json_lines
 from trainer.calibration.calibration import Probabilities
 from trainer.model.model import Model
-from trainer.predict.blocks import Block
-from trainer.predict.crew import Crew
-from trainer.predict.desk import Duties, Rendered, Split, in_batches
-from trainer.predict.found import Source
-from trainer.predict.job import DOCUMENTS, REJECTS, REPEATS, SENTENCES, TEXTS, Job
-from trainer.predict.kept_texts import KeptTexts
+from trainer.predict.blocks import Block, Source
+from trainer.predict.job import DOCUMENTS, REJECTS, REPEATS, SENTENCES, TEXTS, Job, KeptTexts
 from trainer.predict.outcome import Answers, PredictReport
-from trainer.predict.repeats import Plan, Repeats
+from trainer.predict.pool import WorkerPool
+from trainer.predict.worker import Plan, Processing, Rendered, Repeats, Split, in_batches
 from trainer.predict.writing import rejects_output
 
 
@@ -62,17 +59,24 @@ class _InWork:
 class Flow:
     """A run from its blocks to its output.
 
-    Every block passes the stages split, plan, predict, resolve, render and commit. Desks do the slow stages; planning,
-    resolving and committing happen here, in the order of the blocks, because they depend on the earlier blocks.
+    Every block passes through the stages split, plan, predict, resolve, render and commit. Workers do the slow stages;
+    planning, resolving and committing happen here, in the order of the blocks, because they depend on earlier blocks.
 
     Args:
-        remote: the desks have the model; otherwise, the model predicts in this process.
+        remote: the workers have the model; otherwise, the model predicts in this process.
     """
 
     def __init__(
-        self, model: Model, crew: Crew, job: Job, duties: Duties, texts: KeptTexts | None, *, remote: bool
+        self,
+        model: Model,
+        pool: WorkerPool,
+        job: Job,
+        processing: Processing,
+        texts: KeptTexts | None,
+        *,
+        remote: bool,
     ) -> None:
-        self._model, self._crew, self._job, self._duties = model, crew, job, duties
+        self._model, self._pool, self._job, self._processing = model, pool, job, processing
         self._texts, self._remote = texts, remote
         self._repeats = Repeats(len(model.labels))
         self._split: deque[_InWork] = deque()
@@ -109,9 +113,9 @@ class Flow:
         if self._job.state.blocks:
             self._repeats.restore(self._job.draft(REPEATS))
             return
-        self._job.append({REPEATS: b"", REJECTS: b"", SENTENCES: self._duties.sentences.start()})
-        if self._duties.documents:
-            self._job.append({DOCUMENTS: self._duties.documents.start()})
+        self._job.append({REPEATS: b"", REJECTS: b"", SENTENCES: self._processing.sentences.start()})
+        if self._processing.documents:
+            self._job.append({DOCUMENTS: self._processing.documents.start()})
         if self._texts:
             self._job.append({TEXTS: b""})
 
@@ -119,7 +123,7 @@ class Flow:
         """Yield each block when it is finished."""
         more = not self._job.state.complete
         while more or self._in_work():
-            while more and self._in_work() < self._crew.depth:
+            while more and self._in_work() < self._pool.depth:
                 more = self._begin(next(blocks, None))
             if self._rendered and _is_done(self._rendered[0].rendered):
                 yield self._commit(self._rendered.popleft())
@@ -127,7 +131,7 @@ class Flow:
                 self._resolve(self._predicted.popleft())
             elif self._split and _is_done(self._split[0].split):
                 self._plan(self._split.popleft())
-            elif more and self._in_work() < self._crew.depth + self._crew.spare:
+            elif more and self._in_work() < self._pool.depth + self._pool.spare:
                 more = self._begin(next(blocks, None), here=True)
             else:
                 wait(self._heads(), return_when=FIRST_COMPLETED)
@@ -137,9 +141,9 @@ class Flow:
         if block is None:
             return False
         if here:
-            self._crew.take_over(block.number)
+            self._pool.take_over(block.number)
         texts = self._texts.taken() if self._texts else b""
-        self._split.append(_InWork(block, texts, self._crew.call(block.number, "split", block)))
+        self._split.append(_InWork(block, texts, self._pool.call(block.number, "split", block)))
         return True
 
     def _heads(self) -> list[Future[Any]]:
@@ -156,7 +160,7 @@ class Flow:
         split = one.split.result()
         one.plan = self._repeats.plan(split.keys)
         if self._remote:
-            one.fresh = self._crew.call(one.block.number, "predict", one.block.number, one.plan.fresh)
+            one.fresh = self._pool.call(one.block.number, "predict", one.block.number, one.plan.fresh)
         else:
             begun = time.perf_counter()
             one.fresh = Future()
@@ -173,7 +177,7 @@ class Flow:
         answers = Answers(probabilities, self._model.decide(probabilities))
         one.assigned = tuple(answers.decisions.sum(axis=0).tolist())
         places = self._rows + 1, self._documents + 1
-        one.rendered = self._crew.call(one.block.number, "render", one.block.number, answers, *places)
+        one.rendered = self._pool.call(one.block.number, "render", one.block.number, answers, *places)
         self._rows += len(probabilities)
         self._documents += one.split.result().documents
         self._rendered.append(one)
@@ -189,7 +193,7 @@ class Flow:
             REJECTS: "".join(rejects).encode(),
             REPEATS: self._repeats.log(one.plan, one.fresh.result()),
         }
-        pieces |= {DOCUMENTS: rendered.documents} if self._duties.documents else {}
+        pieces |= {DOCUMENTS: rendered.documents} if self._processing.documents else {}
         self._job.append(pieces | ({TEXTS: one.texts} if self._texts else {}))
         self._count(one, split, one.plan)
         state = self._job.state
@@ -240,7 +244,7 @@ class Flow:
 
     def _move_into_place(self) -> None:
         """Move the drafts, the output last; drafts that a killed run has moved already are missing."""
-        job, duties, rejects = self._job, self._duties, rejects_output(self._job.output)
+        job, processing, rejects = self._job, self._processing, rejects_output(self._job.output)
         draft = job.draft(REJECTS)
         if draft.is_file():
             if draft.stat().st_size:
@@ -248,7 +252,7 @@ class Flow:
             else:
                 rejects.unlink(missing_ok=True)  # of an earlier run
                 draft.unlink()
-        for name, writing in ((DOCUMENTS, duties.documents), (SENTENCES, duties.sentences)):
+        for name, writing in ((DOCUMENTS, processing.documents), (SENTENCES, processing.sentences)):
             if writing is not None and job.draft(name).is_file():
                 writing.finish(job.draft(name))
 

@@ -1,13 +1,14 @@
 """The folder `.OUT.progress` beside an output: what an unfinished run has done, so that the same command continues it.
 
 job.json      the model, the options and the inputs of the run
-state.json    how far the run is: the place in the input, the lengths of the drafts, the counts
+state.json    how far the run has come: the place in the input, the lengths of the drafts, the counts
 sentences, documents, rejects, repeats, texts    drafts, to which each block is appended
 
 A block counts when `state.json` is replaced, which is atomic. Continuing cuts the drafts to the lengths in
 `state.json`: what a killed run appended after that is written again, byte for byte. The folder is removed when the
-output is complete, or if no block was finished.
-"""
+output is complete, or if no block was finished. Texts of documents are collected in a folder of their own
+(`KeptTexts`), and moved into place with the output.
+ || The texts of documents (`--texts`), written while blocks are read, and moved into place with the output."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import DataError
-from labels.output.drafts import check_file, explained, hidden_beside
+from labels.output.drafts import check_file, explained, hidden_beside, take_place
+from labels.output.folders import INDEX, check_text_folder, write_text
+from labels.records import Document
 from trainer.predict.blocks import Cursor
 from trainer.predict.outcome import PredictReport
 
@@ -34,7 +37,7 @@ SENTENCES, DOCUMENTS, REJECTS, REPEATS, TEXTS = "sentences", "documents", "rejec
 
 @dataclass
 class State:
-    """How far a run is.
+    """How far a run has come.
 
     - `blocks`, `cursor`: the number of finished blocks, and the place in the input after them
     - `share`: the share of the input, from 0 to 1, that is finished
@@ -58,7 +61,7 @@ class Job:
     """An open, locked folder of a run; made by `open_job`.
 
     Attributes:
-        state: how far the run is.
+        state: how far the run has come.
         identity: the content of `job.json`; None if the run begins now.
         kept: the number of sentences in finished blocks.
         transient: whether the folder is removed at the end in any case.
@@ -210,3 +213,77 @@ def _open_locked(folder: Path, output: Path) -> int:
             if folder.is_dir() and os.path.samestat(os.fstat(descriptor), folder.stat()):
                 return descriptor
             os.close(descriptor)
+
+
+# -- the texts of documents (`--texts`)
+
+
+class KeptTexts:
+    """The folder beside `path` in which texts are collected. Their index is a draft of the job.
+
+    Raises:
+        DataError: the folder cannot be written, or `path` contains files that no earlier call wrote.
+    """
+
+    def __init__(self, path: Path, job: Job) -> None:
+        check_text_folder(path)
+        self._path, self._job = path, job
+        self._folder = hidden_beside(path, "progress")
+        self._entries: list[str] = []
+        self._failed: DataError | None = None
+        with explained(path):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._remove_unfinished()
+
+    def _remove_unfinished(self) -> None:
+        """Remove the texts after the last finished block: they are written again."""
+        index, length = self._job.draft(TEXTS), self._job.state.lengths.get(TEXTS, 0)
+        finished = set()
+        if length:
+            with index.open(encoding="utf-8") as lines:
+                finished = {json.loads(line)["file"] for line in lines}
+        for entry in list(self._folder.iterdir()):
+            if entry.name not in finished:
+                entry.unlink()
+
+    def keep(self, identifier: str, document: Document) -> None:
+        """Write the text of a document; see `labels.output.folders.write_text`."""
+        try:
+            with self._job.writing():
+                if entry := write_text(self._folder, identifier, document):
+                    self._entries.append(f"{entry}\n")
+        except DataError as error:
+            # The reader counts this document as rejected; if it is the disk that failed, `check` says so.
+            self._failed = error if error.__cause__ else self._failed
+            raise
+
+    def check(self) -> None:
+        """Raise the error by which a text could not be written, if any."""
+        if self._failed:
+            raise self._failed
+
+    def taken(self) -> bytes:
+        """The new lines of the index, once; raises DataError if a text could not be written."""
+        self.check()
+        lines, self._entries = "".join(self._entries), []
+        return lines.encode()
+
+    def finish(self) -> None:
+        """Write the index and move the folder into place."""
+        if not self._folder.is_dir():  # moved by a run that was killed after that
+            return
+        with self._job.writing():
+            with (self._folder / INDEX).open("w", encoding="utf-8", newline="\n") as index:
+                separator = "[\n"
+                with self._job.draft(TEXTS).open(encoding="utf-8") as lines:
+                    for line in lines:
+                        index.write(separator + line.removesuffix("\n"))
+                        separator = ",\n"
+                index.write("[]\n" if separator == "[\n" else "\n]\n")
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            take_place(self._folder, self._path, overwrite=True)
+
+    def close(self) -> None:
+        """Remove the folder of a run of which no block was finished."""
+        if self._job.transient or not self._job.is_begun:
+            shutil.rmtree(self._folder, ignore_errors=True)

@@ -16,7 +16,7 @@ from labels.text.sentences import split_sentences
 from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.explanations import Explanation
 from trainer.model.model import Model
-from trainer.serving.extras.explaining import MAX_EXPLAINED, MAX_LABELS
+from trainer.serving.scheduling import MAX_EXPLAINED, MAX_LABELS
 from trainer.serving.schemas import (
     MAX_SENTENCES,
     DocumentInput,
@@ -55,7 +55,7 @@ async def answer(request: PredictRequest, serving: Serving, *, seconds: float) -
 
     Raises:
         ContentError: a threshold is for an unknown label, or the documents have no or too many sentences.
-        QueueFullError, DeadlineError: see `trainer.serving.batching.Batcher.predict_proba`.
+        QueueFullError, DeadlineError: see `trainer.serving.scheduling.Batcher.predict_proba`.
     """
     model = serving.model
     check_thresholds(request.thresholds, model)

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 
 from labels.errors import InputError
 from trainer.model.model import Model
-from trainer.serving.requests import log_to_stderr
+from trainer.serving.monitoring import log_to_stderr
 from trainer.serving.served import Source
 from trainer.serving.server import SHUTDOWN_SECONDS, Options, bind, checked_model, create_served, url_of
 

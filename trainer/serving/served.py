@@ -18,11 +18,9 @@ import numpy as np
 
 from labels.errors import ArtefactError, CommuniqueError
 from trainer.model.model import Model
-from trainer.serving.background import Background
-from trainer.serving.batching import MAX_BATCH, Batcher
-from trainer.serving.drift.watch import Observe, Watch
-from trainer.serving.extras.explaining import Explainer
+from trainer.serving.drift_watch import Observe, Watch
 from trainer.serving.monitoring import Metrics
+from trainer.serving.scheduling import MAX_BATCH, Background, Batcher, Explainer
 
 logger = logging.getLogger("communique.serving")
 

@@ -24,12 +24,10 @@ from trainer.model.model import Model
 from trainer.serving.access.gate import Access, is_loopback
 from trainer.serving.access.keys import KEYS_FILE, KeyFile
 from trainer.serving.app import create_app
-from trainer.serving.background import Background
-from trainer.serving.batching import MAX_BATCH
-from trainer.serving.drift.watch import Watch, profile_of
-from trainer.serving.extras.corrections import Corrections
-from trainer.serving.monitoring import Metrics, shared_folder
-from trainer.serving.requests import log_to_stderr
+from trainer.serving.corrections import Corrections
+from trainer.serving.drift_watch import Watch, profile_of
+from trainer.serving.monitoring import Metrics, log_to_stderr, shared_folder
+from trainer.serving.scheduling import MAX_BATCH, Background
 from trainer.serving.served import Served, Source
 
 logger = logging.getLogger("communique.serving")

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from labels.codebook.schema import NAME, Codebook, codebook_from_dict
 from labels.errors import CommuniqueError, DataError
 from labels.text.examples import ReadingOptions, infer_labels, read_examples, read_labelled
-from labels.text.label_reading import Blank, LabelCell, LabelReading, read_labels
-from labels.text.label_values import LabelValue
+from labels.text.labelled.label_reading import Blank, LabelCell, LabelReading, read_labels
+from labels.text.labelled.label_values import LabelValue
 
 WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
 AID, TRUCE, NONE = ("aid",), ("truce",), ()

@@ -13,8 +13,7 @@ from labels.records import Document
 from labels.store import Store
 from labels.text.sentences import split_sentences
 from tests.labels.cli.running import refuse, run
-from trainer.active.loop import suggests_stopping
-from trainer.active.retraining import main
+from trainer.active.loop import main, suggests_stopping
 from trainer.config.experiment import Experiment
 from trainer.runs.loop_folder import LoopFolder, Round
 

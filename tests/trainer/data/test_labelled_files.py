@@ -12,7 +12,7 @@ from labels.errors import DataError, ExperimentError
 from labels.exchange.driver import export_file, import_file
 from labels.records import Annotation, Sentence
 from labels.store import Store
-from labels.text.label_values import LabelValue
+from labels.text.labelled.label_values import LabelValue
 from tests.labels.store.builders import decision
 from trainer.config.experiment import Experiment, parse_experiment
 from trainer.data.dataset import Dataset, load_dataset

@@ -673,7 +673,7 @@ def test_a_process_that_is_killed_is_one_line(model: Model, article: Path, monke
 
     def kill(self: Model, texts: Sequence[str]) -> Any:
         for child in psutil.Process().children():
-            if "trainer.predict.crew" in " ".join(child.cmdline()):  # other tests leave helpers of libraries
+            if "trainer.predict.pool" in " ".join(child.cmdline()):  # other tests leave helpers of libraries
                 child.kill()
                 child.wait()
         return predict(self, texts)

@@ -25,12 +25,11 @@ from tests.labels.test_unwritable import small_disk
 from tests.trainer.conftest import TrackedRun
 from tests.trainer.predict.conftest import cue_model
 from trainer.model.model import Model
-from trainer.predict import Interrupted, Progress, bulk, predict_files
-from trainer.predict.cluster import ray_address, ray_run
-from trainer.predict.cluster.ray_address import connected
-from trainer.predict.cluster.shards import Group, ShardWriter, read_shards
+from trainer.predict import Interrupted, Progress, bulk, predict_files, ray_address, ray_run
 from trainer.predict.inputs import InputFile
 from trainer.predict.outcome import Stamp
+from trainer.predict.ray_address import connected
+from trainer.predict.shards import Group, ShardWriter, read_shards
 
 ROWS = 9000
 
@@ -132,12 +131,12 @@ def test_a_store_is_predicted_on_ray(artefact: Path, table: Path, ray: None) -> 
 
 def test_a_full_disk_stops_a_shard_with_one_line(artefact: Path, table: Path, codebook: Codebook) -> None:
     model = cue_model(codebook)
-    duties = bulk._duties(Path("out/part.parquet"), bulk.Options(split=False), [table], Stamp.of(model))
+    processing = bulk._processing(Path("out/part.parquet"), bulk.Options(split=False), [table], Stamp.of(model))
     Path("parts").mkdir()
     Path("rejects").mkdir()
-    shard = next(read_shards(Group(0, (InputFile.of(table),), 1), duties))
+    shard = next(read_shards(Group(0, (InputFile.of(table),), 1), processing))
     with small_disk(9000), pytest.raises(DataError, match=r"^out: cannot be written \(File too large\)\. Nothing"):
-        ShardWriter(model, duties, Path()).write(shard)
+        ShardWriter(model, processing, Path()).write(shard)
     assert list(Path("parts").glob("part-*")) == []
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.predict.repeats import Repeats, digests
+from trainer.predict.worker import Repeats, digests
 
 BLOCKS = ["abac", "ca", "dea", "ffb", "", "abcdef"]
 

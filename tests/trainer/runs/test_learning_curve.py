@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from labels.errors import DataError, ExperimentError
 from labels.records import Example
-from labels.text.label_values import LabelValue
+from labels.text.labelled.label_values import LabelValue
 from tests.conftest import make_examples, progress_reports
 from tests.lazy import Lazy
 from tests.trainer.conftest import MakeExperiment, disturbed, gold_of, write_examples

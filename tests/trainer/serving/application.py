@@ -16,7 +16,7 @@ create_app = Lazy("trainer.serving.app:create_app")
 Served = Lazy("trainer.serving.served:Served")
 Source = Lazy("trainer.serving.served:Source")
 Metrics = Lazy("trainer.serving.monitoring:Metrics")
-Watch = Lazy("trainer.serving.drift.watch:Watch")
+Watch = Lazy("trainer.serving.drift_watch:Watch")
 Access = Lazy("trainer.serving.access.gate:Access")
 KeyFile = Lazy("trainer.serving.access.keys:KeyFile")
 

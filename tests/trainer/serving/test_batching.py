@@ -16,7 +16,7 @@ from tests.trainer.conftest import Finetuned, plain_codebook, texts_of
 from trainer.calibration.calibration import Probabilities, uncalibrated
 from trainer.classifiers.base import Classifier
 from trainer.model.model import Model
-from trainer.serving.batching import Batcher, DeadlineError, QueueFullError
+from trainer.serving.scheduling import Batcher, DeadlineError, QueueFullError
 
 T = TypeVar("T")
 CODEBOOK = plain_codebook("short", "long")

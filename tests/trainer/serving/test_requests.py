@@ -10,7 +10,7 @@ import pytest
 from tests.trainer.serving.application import JSON, Client, get, post, with_client
 from trainer.model.model import Model
 from trainer.serving.access.keys import KeyFile
-from trainer.serving.requests import JsonLines, Requests
+from trainer.serving.monitoring import JsonLines, Requests
 
 
 @pytest.mark.parametrize("given", ["abc-1.2_X", "x" * 64])

@@ -10,8 +10,8 @@ import pytest
 
 from tests.labels.text.parsing.office_samples import word
 from tests.trainer.serving.application import JSON, Client, with_client
-from tests.trainer.serving.extras.test_files import DOCX, GUNS
 from tests.trainer.serving.test_app import ROUTES
+from tests.trainer.serving.test_files import DOCX, GUNS
 from trainer.model.model import Model
 from trainer.serving.access.gate import is_loopback, is_loopback_host
 from trainer.serving.access.keys import KeyFile

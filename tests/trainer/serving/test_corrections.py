@@ -13,7 +13,7 @@ from labels.text.sentences import split_sentences
 from tests.trainer.serving.application import Client, with_client
 from trainer.model.model import Model
 from trainer.serving.access.keys import KeyFile
-from trainer.serving.extras.corrections import Corrections
+from trainer.serving.corrections import Corrections
 
 TEXT = "Norway pledged 40 trucks. Rain fell.\n\nShare this article"
 FIRST = {"start": 0, "end": 25, "labels": ["aid", "truce"], "suggestion": ["aid"]}

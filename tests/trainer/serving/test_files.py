@@ -9,8 +9,8 @@ from labels.text.parsing.office import OfficeText
 from tests.labels.text.parsing.office_samples import one_page, stream, word
 from tests.trainer.serving.application import Client, get, post, with_client
 from trainer.model.model import Model
+from trainer.serving import bodies
 from trainer.serving.access.limits import FILE_TYPES
-from trainer.serving.extras import files
 
 PDF, DOCX = ({"content-type": name} for name in FILE_TYPES)
 GUNS = "<w:p><w:r><w:t>The envoy called for a truce. Rain fell 🕊.</w:t></w:r></w:p>"
@@ -73,9 +73,9 @@ def test_few_files_are_read_at_once_and_too_many_are_refused(
         may_end.set()
         return sorted([one.status_code for one in await asyncio.gather(*asked)])
 
-    monkeypatch.setattr(files, "read_office", read)
+    monkeypatch.setattr(bodies, "read_office", read)
     assert with_client(tfidf_model, work) == [200] * 8 + [503]
-    assert most == files.AT_ONCE
+    assert most == bodies.AT_ONCE
 
 
 def test_the_route_is_documented(tfidf_model: Model) -> None:

@@ -1,6 +1,6 @@
 """Interpret the values in the label cells of files together: split and merge values, and recognize `none`.
 
-`labels.text.label_reading` decides which cells have a decision, and what a blank cell means.
+`labels.text.labelled.label_reading` decides which cells have a decision, and what a blank cell means.
 """
 
 from __future__ import annotations

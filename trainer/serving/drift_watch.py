@@ -1,7 +1,7 @@
 """The drift watch of a server: collects answered sentences, and reports their evidence of a drift.
 
 Answering a request only appends it to a list. Every second, a thread measures the new sentences, settles the bets of
-complete windows (`trainer.serving.drift.evidence`) and forgets the texts.
+complete windows (`trainer.serving.drift_evidence`) and forgets the texts.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from labels.errors import ArtefactError
 from trainer.calibration.calibration import Floats, Probabilities
 from trainer.model.model import Model
 from trainer.model.profile import Profile, document_sums, read_profile
-from trainer.serving.background import Background
-from trainer.serving.drift.evidence import THRESHOLD, WINDOW, Bets, Evidence
-from trainer.serving.drift.states import States
+from trainer.serving.drift_evidence import THRESHOLD, WINDOW, Bets, Evidence, States
 from trainer.serving.monitoring import Metrics
+from trainer.serving.scheduling import Background
 
 logger = logging.getLogger("communique.serving")
 

@@ -16,7 +16,7 @@ from labels.codebook.inferred import infer_codebook
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError, counted, did_you_mean
 from labels.text.cells import Cell, Known, LabelNames, parse_cell, without_none
-from labels.text.label_values import LabelValue, LabelValues
+from labels.text.labelled.label_values import LabelValue, LabelValues
 from labels.unicode import is_blank, signs_among
 
 Blank = Literal["", "none", "undecided"]

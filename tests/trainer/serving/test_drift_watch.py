@@ -21,7 +21,7 @@ from trainer.runs.run import RunResult
 run_server = Lazy("trainer.serving.server:run_server")
 Options = Lazy("trainer.serving.server:Options")
 Source = Lazy("trainer.serving.served:Source")
-profile_of = Lazy("trainer.serving.drift.watch:profile_of")
+profile_of = Lazy("trainer.serving.drift_watch:profile_of")
 
 SECRET = "Zanzibarian"
 UNUSUAL = [f"{SECRET} pledged 40 trucks."] * 20

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trainer.model.profile import DOCUMENT_WEIGHT, Profile, Quantity
-from trainer.serving.drift.evidence import HORIZON, THRESHOLD, WINDOW, Bets, Evidence
+from trainer.serving.drift_evidence import HORIZON, THRESHOLD, WINDOW, Bets, Evidence
 
 SHARES = (0.1, 0.3)
 

@@ -20,12 +20,10 @@ from labels.output.drafts import explained
 from labels.output.table_files import json_lines
 from labels.store import Extent, Store
 from trainer.model.model import Model
-from trainer.predict.blocks import Block, FileBlocks, StoreBlocks
-from trainer.predict.desk import Desk, Duties, Split, in_batches
-from trainer.predict.found import Source
+from trainer.predict.blocks import Block, FileBlocks, Source, StoreBlocks
 from trainer.predict.inputs import InputFile
 from trainer.predict.outcome import Answers, PredictReport
-from trainer.predict.repeats import Repeats
+from trainer.predict.worker import Processing, Repeats, Split, Worker, in_batches
 from trainer.predict.writing import to_parquet
 
 SHARD = 16
@@ -72,11 +70,11 @@ class Shard:
         return f"part-{self.group:05}-{self.number:05}.parquet"
 
 
-def read_shards(group: Group, duties: Duties) -> Iterator[Shard]:
+def read_shards(group: Group, processing: Processing) -> Iterator[Shard]:
     """Read the input of a group; yields the shards that are not written yet."""
     waiting: list[Block] = []
     number = 0
-    with _source(group, duties) as source:
+    with _source(group, processing) as source:
         for block in source.blocks({}, 0):
             if len(waiting) == group.blocks:
                 if number not in group.done:
@@ -93,9 +91,9 @@ def shared_store(store: str | Path) -> str:
 
 
 @contextmanager
-def _source(group: Group, duties: Duties) -> Iterator[Source]:
+def _source(group: Group, processing: Processing) -> Iterator[Source]:
     if group.stored is None:
-        yield FileBlocks(group.files, duties.reading)
+        yield FileBlocks(group.files, processing.reading)
         return
     with Store(group.stored.address, create=False) as store:
         yield StoreBlocks(store, Extent(group.stored.sentences, group.stored.last))
@@ -108,8 +106,8 @@ class ShardWriter:
         folder: the folder of the job; `parts`, `documents` and `rejects` in it get a file per shard.
     """
 
-    def __init__(self, model: Model, duties: Duties, folder: Path) -> None:
-        self._model, self._duties, self._folder = model, duties, folder
+    def __init__(self, model: Model, processing: Processing, folder: Path) -> None:
+        self._model, self._processing, self._folder = model, processing, folder
 
     def write(self, shard: Shard) -> int:
         """Write a shard; returns its number of sentences.
@@ -117,22 +115,22 @@ class ShardWriter:
         Raises:
             DataError: the folder cannot be written, for example because the disk is full.
         """
-        with explained(self._duties.sentences.path.parent):
+        with explained(self._processing.sentences.path.parent):
             return self._write(shard)
 
     def _write(self, shard: Shard) -> int:
-        desk, repeats = Desk(self._duties), Repeats(len(self._model.labels))
+        worker, repeats = Worker(self._processing), Repeats(len(self._model.labels))
         report, left_out = PredictReport(), []
-        own = {"parts": [self._duties.sentences.start()], "documents": []}
-        if self._duties.documents:
-            own["documents"].append(self._duties.documents.start())
+        own = {"parts": [self._processing.sentences.start()], "documents": []}
+        if self._processing.documents:
+            own["documents"].append(self._processing.documents.start())
         for block in shard.blocks:
-            split = desk.split(block)
+            split = worker.split(block)
             plan = repeats.plan(split.keys)
             fresh = in_batches(self._model, [split.texts[row] for row in plan.fresh])
             probabilities = repeats.resolve(plan, fresh)
             answers = Answers(probabilities, self._model.decide(probabilities))
-            rendered = desk.render(block.number, answers, 1, 1)
+            rendered = worker.render(block.number, answers, 1, 1)
             own["parts"].append(rendered.sentences)
             own["documents"].append(rendered.documents)
             _count(report, split, answers, self._model.labels, len(plan.fresh))
@@ -140,7 +138,7 @@ class ShardWriter:
         lines = json_lines({"file": one.file, "row": one.row, "reason": one.reason} for one in left_out)
         self._replace("rejects", f"{shard.name}.jsonl", "".join(lines).encode())
         meta = {"report": report.to_json(), "last": shard.last}
-        if self._duties.documents:
+        if self._processing.documents:
             self._write_parquet("documents", shard.name, b"".join(own["documents"]), {})
         # The sentences come last: with them, the shard counts.
         self._write_parquet("parts", shard.name, b"".join(own["parts"]), meta)

@@ -13,12 +13,11 @@ import pytest
 from tests.trainer.serving.application import Client, get, post, with_client
 from trainer.classifiers.explanations import Explanation, Pause, Span
 from trainer.model.model import Model
-from trainer.serving.batching import DeadlineError, QueueFullError
-from trainer.serving.extras import explaining
-from trainer.serving.extras.explaining import MAX_EXPLAINED, MAX_WAITING, Explainer
+from trainer.serving import scheduling
+from trainer.serving.scheduling import MAX_EXPLAINED, MAX_EXPLAINED_WAITING, DeadlineError, Explainer, QueueFullError
 
 TRUCE = "Rain fell 🕊, and the envoy called for a truce."
-COMPATIBLE = Path(__file__).parents[3] / "compatibility" / "data" / "runs"
+COMPATIBLE = Path(__file__).parents[2] / "compatibility" / "data" / "runs"
 T = TypeVar("T")
 
 
@@ -97,7 +96,7 @@ def test_each_text_gets_its_labels() -> None:
 
 
 def test_predictions_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explaining, "_LONGEST_WAIT", 60.0)
+    monkeypatch.setattr(scheduling, "_LONGEST_WAIT", 60.0)
     busy = threading.Event()
     busy.set()
 
@@ -112,8 +111,8 @@ def test_predictions_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_busy_server_does_not_starve_explanations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explaining, "_LONGEST_WAIT", 0.01)
-    monkeypatch.setattr(explaining, "_SHARE", 0)
+    monkeypatch.setattr(scheduling, "_LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(scheduling, "_SHARE", 0)
     assert len(run(lambda: Explainer(explain, lambda: True).explain(["a"], [["x"]], seconds=20))) == 1
 
 
@@ -124,8 +123,8 @@ def test_on_a_busy_server_explanations_take_a_tenth_of_the_time(monkeypatch: pyt
         nonlocal clock
         clock += seconds
 
-    monkeypatch.setattr(explaining, "time", SimpleNamespace(monotonic=lambda: clock, sleep=sleep))
-    turn = explaining._Turn(lambda: True, deadline=100.0)
+    monkeypatch.setattr(scheduling, "time", SimpleNamespace(monotonic=lambda: clock, sleep=sleep))
+    turn = scheduling._Turn(lambda: True, deadline=100.0)
     turn.pause()
     assert clock == pytest.approx(0.5, abs=0.01)
     clock += 1.0  # a slice
@@ -142,7 +141,9 @@ def test_late_explanations_are_refused() -> None:
 def test_too_many_texts_are_refused_and_an_empty_queue_accepts_any() -> None:
     async def work() -> None:
         explainer = Explainer(explain, lambda: True)
-        first = asyncio.create_task(explainer.explain(["a"] * 2 * MAX_WAITING, [["x"]] * 2 * MAX_WAITING, seconds=0.2))
+        first = asyncio.create_task(
+            explainer.explain(["a"] * 2 * MAX_EXPLAINED_WAITING, [["x"]] * 2 * MAX_EXPLAINED_WAITING, seconds=0.2)
+        )
         await asyncio.sleep(0)
         with pytest.raises(QueueFullError, match="too many explanations are waiting"):
             await explainer.explain(["a"], [["x"]], seconds=1)

@@ -22,13 +22,13 @@ from labels.errors import CommuniqueError, DataError
 from labels.output.drafts import check_folder, explained, take_place
 from trainer.model.model import Model
 from trainer.predict.blocks import CHARACTERS
-from trainer.predict.cluster.ray_address import connected
-from trainer.predict.cluster.shards import PART, SHARD, Group, Shard, ShardWriter, Stored, read_meta, read_shards
-from trainer.predict.desk import Duties
 from trainer.predict.flow import Interrupted, Progress
 from trainer.predict.inputs import InputFile
 from trainer.predict.job import Job
 from trainer.predict.outcome import PredictReport
+from trainer.predict.ray_address import connected
+from trainer.predict.shards import PART, SHARD, Group, Shard, ShardWriter, Stored, read_meta, read_shards
+from trainer.predict.worker import Processing
 from trainer.predict.writing import documents_output, rejects_output
 
 _BYTES = 150
@@ -42,23 +42,23 @@ _KEPT = "The finished files are kept, and the same command continues after them.
 class _ReadTask:
     """The first stage of the data set: a row per group -> a row per shard."""
 
-    def __init__(self, duties: Duties) -> None:
-        self._duties = duties
+    def __init__(self, processing: Processing) -> None:
+        self._processing = processing
 
     def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
         for group in batch["item"]:
-            for shard in read_shards(group, self._duties):
+            for shard in read_shards(group, self._processing):
                 yield {"shard": _cell(shard)}
 
 
 class _PredictActor:
     """The second stage: opens the model once, and writes shards."""
 
-    def __init__(self, artefact: str, duties: Duties, folder: str) -> None:
+    def __init__(self, artefact: str, processing: Processing, folder: str) -> None:
         from trainer.environment import silence_libraries
 
         silence_libraries()
-        self._writer = ShardWriter(Model.load(artefact), duties, Path(folder))
+        self._writer = ShardWriter(Model.load(artefact), processing, Path(folder))
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         shards = list(batch["shard"])
@@ -92,8 +92,8 @@ class RayRun:
 
     blocks = SHARD
 
-    def __init__(self, job: Job, duties: Duties, artefact: Path, workers: int) -> None:
-        self._job, self._duties, self._artefact, self._workers = job, duties, artefact.resolve(), workers
+    def __init__(self, job: Job, processing: Processing, artefact: Path, workers: int) -> None:
+        self._job, self._processing, self._artefact, self._workers = job, processing, artefact.resolve(), workers
         self._folder = job.folder.resolve()
 
     def run(
@@ -173,12 +173,12 @@ class RayRun:
         context.target_max_block_size = 1
         gpus = 1 if ray.cluster_resources().get("GPU") else 0
         shards = ray.data.from_items(list(groups), override_num_blocks=len(groups)).map_batches(
-            _ReadTask(self._duties).__call__, batch_size=1, num_cpus=0.25
+            _ReadTask(self._processing).__call__, batch_size=1, num_cpus=0.25
         )
         # Other resources than those of the tasks: Ray would otherwise read and predict a whole group in one actor.
         written = shards.map_batches(
             _PredictActor,
-            fn_constructor_args=(str(self._artefact), self._duties, str(self._folder)),
+            fn_constructor_args=(str(self._artefact), self._processing, str(self._folder)),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=self._workers),
             num_cpus=0.5,
@@ -234,7 +234,7 @@ class RayRun:
             raise DataError(f"Nothing could be read, so {output} was not written:\n  {problems}")
         with self._job.writing():
             self._move_rejects()
-            if self._duties.documents:
+            if self._processing.documents:
                 take_place(self._folder / "documents", documents_output(output), overwrite=True)
             take_place(self._folder / "parts", output, overwrite=True)
         self._job.transient = True

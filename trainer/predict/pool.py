@@ -1,7 +1,7 @@
-"""Desks in this process or in processes of their own, and the results that they promise.
+"""Workers in this process or in processes of their own, and the futures of their results.
 
-A desk process is a fresh interpreter, not a fork: a fork of a process in which torch
-has started threads can hang, and `multiprocessing` would run the caller's script again.
+A worker process is a fresh interpreter, not a fork: a fork of a process in which torch has started threads can hang,
+and `multiprocessing` would run the caller's script again.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import Any, Protocol
 
 from labels.errors import CommuniqueError, DataError
 from trainer.model.model import Model
-from trainer.predict.desk import Desk, Duties
+from trainer.predict.worker import Processing, Worker
 
 
-class Crew(Protocol):
-    """One or more desks. The calls of a block go to the same desk; results arrive in the order of the calls to a desk.
+class WorkerPool(Protocol):
+    """One or more workers. The calls of a block go to the same worker, whose results arrive in the order of the calls.
 
-    `depth` is the number of blocks that may be in work at the same time, and `spare` the number of further blocks that
-    this process may take over while it waits.
+    `depth` is the number of blocks that may be processed at the same time, and `spare` the number of further blocks
+    that this process may take over while it waits.
     """
 
     depth: int
@@ -38,20 +38,20 @@ class Crew(Protocol):
         """Let this process do all calls of a block that was not called yet."""
 
     def call(self, block: int, method: str, *arguments: Any) -> Future[Any]:
-        """Call a method of the desk of a block; the future has the result or the error."""
+        """Call a method of the worker of a block; the future has the result or the error."""
 
     def close(self) -> None:
-        """End the desks; results that are not there yet never come."""
+        """End the workers; results that are not ready never arrive."""
 
 
-class LocalCrew:
-    """A single desk in this process: every call is finished when it returns."""
+class LocalPool:
+    """A single worker in this process: every call is finished when it returns."""
 
     depth = 1
     spare = 0
 
-    def __init__(self, duties: Duties) -> None:
-        self._desk = Desk(duties)
+    def __init__(self, processing: Processing) -> None:
+        self._worker = Worker(processing)
 
     def take_over(self, block: int) -> None:
         """Do nothing: this process does all calls."""
@@ -60,7 +60,7 @@ class LocalCrew:
         """Call the method at once."""
         future: Future[Any] = Future()
         try:
-            future.set_result(getattr(self._desk, method)(*arguments))
+            future.set_result(getattr(self._worker, method)(*arguments))
         except CommuniqueError as error:
             future.set_exception(error)
         return future
@@ -69,21 +69,21 @@ class LocalCrew:
         """Do nothing: there is no process."""
 
 
-class ProcessCrew:
-    """Desks in processes of their own, and one here: with a fast model, the calling process would otherwise wait.
+class ProcessPool:
+    """Workers in processes of their own, and one here: with a fast model, the calling process would otherwise wait.
 
     Args:
         count: the number of processes.
-        artefact: the folder of the model that each desk opens; None if the desks only split and render.
+        artefact: the folder of the model that each worker opens; None if the workers only split and render.
     """
 
-    def __init__(self, duties: Duties, count: int = 1, artefact: Path | None = None) -> None:
+    def __init__(self, processing: Processing, count: int = 1, artefact: Path | None = None) -> None:
         self.depth = 3 * count
         self.spare = 0 if artefact else 2
-        self._here, self._taken = LocalCrew(duties), set[int]()
-        self._desks: list[_Remote] = []
+        self._here, self._taken = LocalPool(processing), set[int]()
+        self._workers: list[_WorkerProcess] = []
         try:
-            self._desks += (_Remote(duties, artefact, count) for _ in range(count))
+            self._workers += (_WorkerProcess(processing, artefact, count) for _ in range(count))
         except BaseException:
             self.close()
             raise
@@ -94,7 +94,7 @@ class ProcessCrew:
             if method == "render":  # the last call of a block
                 self._taken.discard(block)
             return self._here.call(block, method, *arguments)
-        return self._desks[block % len(self._desks)].call(method, arguments)
+        return self._workers[block % len(self._workers)].call(method, arguments)
 
     def take_over(self, block: int) -> None:
         """Let this process do all calls of a block."""
@@ -102,20 +102,20 @@ class ProcessCrew:
 
     def close(self) -> None:
         """End the processes."""
-        for desk in self._desks:
-            desk.close()
+        for worker in self._workers:
+            worker.close()
 
 
-class _Remote:
-    """A desk process, with a thread that sends calls and a thread that receives results.
+class _WorkerProcess:
+    """A worker process, with a thread that sends calls and a thread that receives results.
 
     Both are needed: a pipe is full after a few hundred kilobytes, and two processes that only send would wait for each
     other forever.
     """
 
-    def __init__(self, duties: Duties, artefact: Path | None, count: int) -> None:
+    def __init__(self, processing: Processing, artefact: Path | None, count: int) -> None:
         ours, theirs = socket.socketpair()
-        code = f"from trainer.predict.crew import serve; serve({theirs.fileno()})"
+        code = f"from trainer.predict.pool import serve; serve({theirs.fileno()})"
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", code], pass_fds=[theirs.fileno()], env=_environment(count), stdin=subprocess.DEVNULL
         )
@@ -126,7 +126,7 @@ class _Remote:
         self._ended = threading.Event()
         for work in (self._send, self._receive):
             threading.Thread(target=work, daemon=True).start()
-        self._calls.put((duties, artefact))
+        self._calls.put((processing, artefact))
 
     def call(self, method: str, arguments: Sequence[Any]) -> Future[Any]:
         future: Future[Any] = Future()
@@ -177,7 +177,7 @@ class _Remote:
 
 
 def _environment(count: int) -> dict[str, str]:
-    """The environment of a desk: the import path of this process, and its share of the processor cores."""
+    """The environment of a worker: the import path of this process, and its share of the processor cores."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     threads = max(1, len(os.sched_getaffinity(0)) // count)
     return {"OMP_NUM_THREADS": str(threads)} | os.environ | {"PYTHONPATH": path}
@@ -187,13 +187,13 @@ def work(connection: Connection) -> None:
     """Answer the calls on a connection until it is closed: pairs of an error or None, and the result."""
     # The first process of the group decides what an interrupt means, and then closes the connection.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    duties, artefact = connection.recv()
-    desk: Desk | None = None
+    processing, artefact = connection.recv()
+    worker: Worker | None = None
     while True:
         method, arguments = connection.recv()
         try:
-            desk = desk or Desk(duties, Model.load(artefact) if artefact else None)
-            answer: tuple[Exception | None, Any] = None, getattr(desk, method)(*arguments)
+            worker = worker or Worker(processing, Model.load(artefact) if artefact else None)
+            answer: tuple[Exception | None, Any] = None, getattr(worker, method)(*arguments)
         except CommuniqueError as error:
             answer = _portable(error), None
         connection.send(answer)
@@ -205,7 +205,7 @@ def _portable(error: CommuniqueError) -> CommuniqueError:
 
 
 def serve(descriptor: int) -> None:
-    """Run a desk on an inherited socket."""
+    """Run a worker on an inherited socket."""
     from trainer.environment import collect_garbage_rarely, silence_libraries
 
     collect_garbage_rarely()  # a block has thousands of objects, none of them in a cycle

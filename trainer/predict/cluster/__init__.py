@@ -1,1 +1,0 @@
-"""Bulk prediction on a Ray cluster, in shards."""

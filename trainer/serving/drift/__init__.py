@@ -1,1 +1,0 @@
-"""The drift watch: whether the sentences that a server receives still resemble the model's reference."""

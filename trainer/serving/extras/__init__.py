@@ -1,1 +1,0 @@
-"""Requests other than plain predictions: files, explanations, corrections and the protocol of MLflow."""
