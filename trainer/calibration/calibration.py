@@ -131,9 +131,6 @@ def fit_exclusive(
     Arguments and return value are as for `fit_multilabel`; classes with fewer than `min_positives` rows keep bias 0.
     Source: Guo et al. (2017), plus biases, which correct for class weights in training.
     """
-    from scipy.optimize import minimize
-    from scipy.special import logsumexp
-
     logits = np.log(np.clip(with_none(np.asarray(raw, dtype=np.float64), allow_none), _EPSILON, 1))
     target = np.where(gold.any(axis=1), gold.argmax(axis=1), gold.shape[1])
     counts = np.bincount(target, minlength=logits.shape[1])
@@ -141,25 +138,8 @@ def fit_exclusive(
     if method == "none" or n < min_positives:
         reason = "switched off" if method == "none" else f"{n} validation rows, fewer than {min_positives}"
         return uncalibrated(gold.shape[1], reason, exclusive=True, allow_none=allow_none)
-    free = counts >= min_positives  # the other classes keep bias 0
     instead = _NOT_ISOTONIC if method == "isotonic" else ""
-
-    def loss(parameters: Floats) -> tuple[float, Floats]:
-        """Return the loss and its gradient; a numerical gradient would need one evaluation per class."""
-        scale, biases = np.exp(parameters[0]), np.where(free, parameters[1:], 0)
-        scaled = logits * scale + biases
-        log_shares = scaled - logsumexp(scaled, axis=1, keepdims=True)
-        # Without a penalty, the temperature would tend to 0 if all rows are classified correctly.
-        penalty = 0.5 * (parameters[0] ** 2 + (biases**2).sum())
-        value = -log_shares[np.arange(n), target].mean() + penalty / n
-        errors = np.exp(log_shares)
-        errors[np.arange(n), target] -= 1
-        slopes = np.where(free, errors.sum(axis=0) + biases, 0)
-        return float(value), np.append((errors * logits).sum() * scale + parameters[0], slopes) / n
-
-    start, bounds = np.zeros(1 + logits.shape[1]), [(-3, 3)] + [(-5, 5)] * len(counts)
-    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    scale, biases = float(np.exp(best.x[0])), np.where(free, best.x[1:], 0.0)
+    scale, biases = _fit_temperature(logits, target, counts >= min_positives)
     classes = tuple(
         LabelCalibration(
             "temperature",
@@ -174,6 +154,31 @@ def fit_exclusive(
         for count, bias in zip(counts, biases, strict=True)
     )
     return Calibration(True, classes[: gold.shape[1]], classes[gold.shape[1]] if allow_none else None)
+
+
+def _fit_temperature(logits: Floats, target: NDArray[np.int64], free: Bools) -> tuple[float, Floats]:
+    """Return the scale of the logits (the inverse of the temperature) and a bias per class; 0 if it is not `free`."""
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp
+
+    n, n_classes = logits.shape
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        """Return the loss and its gradient; a numerical gradient would need one evaluation per class."""
+        scale, biases = np.exp(parameters[0]), np.where(free, parameters[1:], 0)
+        scaled = logits * scale + biases
+        log_shares = scaled - logsumexp(scaled, axis=1, keepdims=True)
+        # Without a penalty, the temperature would tend to 0 if all rows are classified correctly.
+        penalty = 0.5 * (parameters[0] ** 2 + (biases**2).sum())
+        value = -log_shares[np.arange(n), target].mean() + penalty / n
+        errors = np.exp(log_shares)
+        errors[np.arange(n), target] -= 1
+        slopes = np.where(free, errors.sum(axis=0) + biases, 0)
+        return float(value), np.append((errors * logits).sum() * scale + parameters[0], slopes) / n
+
+    start, bounds = np.zeros(1 + n_classes), [(-3, 3)] + [(-5, 5)] * n_classes
+    best = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(np.exp(best.x[0])), np.where(free, best.x[1:], 0.0)
 
 
 def stable_threshold(probabilities: Floats, gold: Bools) -> float:

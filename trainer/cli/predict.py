@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -27,94 +29,105 @@ if TYPE_CHECKING:
 _STOPPED = 130
 """The exit code of a command that Ctrl-C ended, as shells give it."""
 
+OutputOption = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "--output",
+        "-o",
+        help="File to write: .jsonl, .csv or .parquet; with --engine ray, a folder of Parquet files.",
+    ),
+]
+InputsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Files, folders and patterns to read: txt, md, html, docx, pdf, jsonl, csv, parquet."),
+]
+SplitOption = Annotated[
+    bool, typer.Option(help="Split texts into sentences; with --no-split, every text is one sentence.")
+]
+BoilerplateOption = Annotated[bool, typer.Option("--keep-boilerplate", help="Label boilerplate as well.")]
+ColumnsOption = Annotated[
+    str, typer.Option("--columns", help="Columns of tables to keep, separated by commas.", metavar="NAMES")
+]
+ByOption = Annotated[
+    Literal["sentence", "document"],
+    typer.Option("--by", help="With document, also write one row per document to STEM.documents.SUFFIX."),
+]
+SentencesOption = Annotated[
+    str, typer.Option("--store", help="Label the sentences of this label store instead of files.", metavar="STORE")
+]
+WorkersOption = Annotated[int, typer.Option("--workers", help="Number of processes, each with the model.")]
+EngineOption = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--engine", help="Where to predict: on this machine, or on a Ray cluster."),
+]
+AddressOption = Annotated[
+    str, typer.Option("--address", help="Address of a running Ray cluster \\[default: RAY_ADDRESS, or this machine].")
+]
+RestartOption = Annotated[bool, typer.Option("--restart", help="Begin again instead of continuing an interrupted run.")]
+
 
 def predict(
     artefact: ArtefactArgument,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            "--output",
-            "-o",
-            help="File to write: .jsonl, .csv or .parquet; with --engine ray, a folder of Parquet files.",
-        ),
-    ],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(help="Files, folders and patterns to read: txt, md, html, docx, pdf, jsonl, csv, parquet."),
-    ] = None,
-    split: Annotated[
-        bool, typer.Option(help="Split texts into sentences; with --no-split, every text is one sentence.")
-    ] = True,
-    keep_boilerplate: Annotated[bool, typer.Option("--keep-boilerplate", help="Label boilerplate as well.")] = False,
+    output: OutputOption,
+    inputs: InputsArgument = None,
+    split: SplitOption = True,
+    keep_boilerplate: BoilerplateOption = False,
     keep_quotes: KeepQuotesOption = False,
     text_column: TextColumnOption = "",
     for_spreadsheet: SpreadsheetOption = False,
     texts: TextsOption = None,
-    columns: Annotated[
-        str, typer.Option("--columns", help="Columns of tables to keep, separated by commas.", metavar="NAMES")
-    ] = "",
-    by: Annotated[
-        Literal["sentence", "document"],
-        typer.Option("--by", help="With document, also write one row per document to STEM.documents.SUFFIX."),
-    ] = "sentence",
-    store: Annotated[
-        str, typer.Option("--store", help="Label the sentences of this label store instead of files.", metavar="STORE")
-    ] = "",
-    workers: Annotated[int, typer.Option("--workers", help="Number of processes, each with the model.")] = 1,
-    engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option("--engine", help="Where to predict: on this machine, or on a Ray cluster."),
-    ] = "local",
-    address: Annotated[
-        str,
-        typer.Option("--address", help="Address of a running Ray cluster \\[default: RAY_ADDRESS, or this machine]."),
-    ] = "",
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Begin again instead of continuing an interrupted run.")
-    ] = False,
+    columns: ColumnsOption = "",
+    by: ByOption = "sentence",
+    store: SentencesOption = "",
+    workers: WorkersOption = 1,
+    engine: EngineOption = "local",
+    address: AddressOption = "",
+    restart: RestartOption = False,
 ) -> None:
     """Label every sentence of a corpus of any size; writes one row per sentence, with labels and probabilities.
 
-    After an interruption, even a kill or a full disk, the same command continues where it was.
+    After an interruption, even a kill or a full disk, the same command continues where it stopped.
     """
     from trainer.model.model import read_manifest
-    from trainer.predict import Interrupted, predict_files
+    from trainer.predict.bulk import Options, predict_corpus
     from trainer.predict.writing import documents_output
     from trainer.runs.tracking.registry import fetch_artefact
 
     if not inputs and not store:
         raise InputError("There is nothing to label. Name files or folders, or a label store with --store.")
-    folder = fetch_artefact(artefact)
+    folder, names = fetch_artefact(artefact), tuple(name.strip() for name in columns.split(",") if name.strip())
+    options = Options(split, keep_boilerplate, keep_quotes, text_column, for_spreadsheet, texts, names, by)
+    with _telling_what_is_kept(), share_bar("Predicting") as show:
+        report = predict_corpus(
+            folder,
+            inputs or [],
+            output,
+            options,
+            store=store or None,
+            workers=workers,
+            engine=engine,
+            address=address or None,
+            restart=restart,
+            watch=lambda progress: show(progress.share, _pace(progress)),
+        )
+    print_predicted(report, read_manifest(folder), output, texts)
+    if by == "document":
+        console.print(f"One row per document is in {documents_output(output)}.")
+
+
+@contextmanager
+def _telling_what_is_kept() -> Iterator[None]:
+    """After Ctrl-C, print how many sentences are kept, and end the command."""
+    from trainer.predict import Interrupted
+
     try:
-        with share_bar("Predicting") as show:
-            report = predict_files(
-                folder,
-                inputs or [],
-                output,
-                split=split,
-                keep_boilerplate=keep_boilerplate,
-                keep_quotes=keep_quotes,
-                text_column=text_column,
-                for_spreadsheet=for_spreadsheet,
-                texts=texts,
-                columns=[name.strip() for name in columns.split(",") if name.strip()],
-                by=by,
-                store=store or None,
-                workers=workers,
-                engine=engine,
-                address=address or None,
-                restart=restart,
-                watch=lambda progress: show(progress.share, _pace(progress)),
-            )
+        yield
     except Interrupted as stopped:
         error_console.print(
             f"Interrupted. {stopped.sentences:,} sentences are kept: the same command continues after them."
         )
         raise typer.Exit(_STOPPED) from None
-    print_predicted(report, read_manifest(folder), output, texts)
-    if by == "document":
-        console.print(f"One row per document is in {documents_output(output)}.")
 
 
 def _pace(progress: Progress) -> str:

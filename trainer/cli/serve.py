@@ -16,53 +16,61 @@ from trainer.cli.evaluate import ArtefactArgument
 if TYPE_CHECKING:
     from trainer.model.model import Model
 
-KeysOption = Annotated[Path, typer.Option("--keys", help="File of API keys; see `communique keys`.")]
-Engine = Literal["uvicorn", "ray"]
 KEYS_FILE = Path("communique-keys.json")
+Engine = Literal["uvicorn", "ray"]
+HostOption = Annotated[
+    str,
+    typer.Option(
+        "--host", help="Address to listen on. With 0.0.0.0, other machines can reach the server if they have a key."
+    ),
+]
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")]
+WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="Number of processes, each with the model.")]
+KeysOption = Annotated[Path, typer.Option("--keys", help="File of API keys; see `communique keys`.")]
+ProxyOption = Annotated[
+    list[str] | None,
+    typer.Option("--trusted-proxy", help="Address of a reverse proxy whose X-Forwarded-For names the client."),
+]
+RootPathOption = Annotated[
+    str, typer.Option("--root-path", help="Path under which a reverse proxy publishes the server, e.g. /labels.")
+]
+OriginOption = Annotated[
+    list[str] | None,
+    typer.Option("--allow-origin", help="Site whose pages may call the API with a key, e.g. https://example.org."),
+]
+CorrectionsOption = Annotated[
+    bool, typer.Option("--corrections", help="Accept corrections from the page; they need a key with scope `correct`.")
+]
+WatchOption = Annotated[
+    bool, typer.Option("--watch", help="Compare the received sentences with the model's profile: alarm in /drift.")
+]
+BatchOption = Annotated[int, typer.Option("--max-batch", min=1, help="Maximum number of texts per call to the model.")]
+EngineOption = Annotated[
+    Engine, typer.Option("--engine", help="Server: uvicorn, or ray for a Ray Serve deployment (extra `ray`).")
+]
+ReplicasOption = Annotated[
+    str | None,
+    typer.Option(
+        "--replicas", help="With --engine ray: number of replicas, or MIN-MAX to scale by load. \\[default: 1]"
+    ),
+]
 
 
 def serve(
     artefact: ArtefactArgument,
-    host: Annotated[
-        str,
-        typer.Option(
-            "--host", help="Address to listen on. With 0.0.0.0, other machines can reach the server if they have a key."
-        ),
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Number of processes, each with the model.")] = 1,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8000,
+    workers: WorkersOption = 1,
     keys: KeysOption = KEYS_FILE,
-    trusted_proxy: Annotated[
-        list[str] | None,
-        typer.Option("--trusted-proxy", help="Address of a reverse proxy whose X-Forwarded-For names the client."),
-    ] = None,
-    root_path: Annotated[
-        str, typer.Option("--root-path", help="Path under which a reverse proxy publishes the server, e.g. /labels.")
-    ] = "",
-    allow_origin: Annotated[
-        list[str] | None,
-        typer.Option("--allow-origin", help="Site whose pages may call the API with a key, e.g. https://example.org."),
-    ] = None,
-    corrections: Annotated[
-        bool,
-        typer.Option("--corrections", help="Accept corrections from the page; they need a key with scope `correct`."),
-    ] = False,
+    trusted_proxy: ProxyOption = None,
+    root_path: RootPathOption = "",
+    allow_origin: OriginOption = None,
+    corrections: CorrectionsOption = False,
     store: StoreOption = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Compare the received sentences with the model's profile: alarm in /drift.")
-    ] = False,
-    max_batch: Annotated[
-        int, typer.Option("--max-batch", min=1, help="Maximum number of texts per call to the model.")
-    ] = 64,
-    engine: Annotated[
-        Engine, typer.Option("--engine", help="Server: uvicorn, or ray for a Ray Serve deployment (extra `ray`).")
-    ] = "uvicorn",
-    replicas: Annotated[
-        str | None,
-        typer.Option(
-            "--replicas", help="With --engine ray: number of replicas, or MIN-MAX to scale by load. \\[default: 1]"
-        ),
-    ] = None,
+    watch: WatchOption = False,
+    max_batch: BatchOption = 64,
+    engine: EngineOption = "uvicorn",
+    replicas: ReplicasOption = None,
 ) -> None:
     """Serve a saved model over HTTP: a web page at /, predictions at POST /predict, documentation at /docs.
 

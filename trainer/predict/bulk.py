@@ -109,11 +109,38 @@ def predict_files(
             was read, or the output cannot be written.
         Interrupted: Ctrl-C, after a block was finished.
     """
+    return predict_corpus(
+        model,
+        inputs,
+        output,
+        Options(split, keep_boilerplate, keep_quotes, text_column, for_spreadsheet, texts, tuple(columns), by),
+        store=store,
+        workers=workers,
+        engine=engine,
+        address=address,
+        restart=restart,
+        watch=watch,
+    )
+
+
+def predict_corpus(
+    model: Model | str | Path,
+    inputs: Iterable[str | Path],
+    output: str | Path,
+    options: Options,
+    *,
+    store: str | Path | None = None,
+    workers: int = 1,
+    engine: Engine = "local",
+    address: str | None = None,
+    restart: bool = False,
+    watch: Watch | None = None,
+) -> PredictReport:
+    """Do the work of `predict_files`, which describes the arguments, the output and the errors."""
     refuse_lone_string(inputs, "inputs")
     begun = time.perf_counter()
-    _check_choice("by", by, get_args(By))
+    _check_choice("by", options.by, get_args(By))
     _check_choice("engine", engine, get_args(Engine))
-    options = Options(split, keep_boilerplate, keep_quotes, text_column, for_spreadsheet, texts, tuple(columns), by)
     # Before the model is opened, which can take minutes.
     _check_place(Path(output), options, engine, address)
     loaded, folder = open_model(model)
