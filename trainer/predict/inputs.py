@@ -6,12 +6,14 @@ import glob
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote
 
 from labels.errors import DataError, did_you_mean, refuse_lone_string
 from labels.text.documents import FoundFiles, find_files
+from labels.text.labelled.exported import describe_skipped, named_folder
 from labels.text.rows import ROW_SUFFIXES, read_rows
 
 _PIECE = 1 << 20
@@ -103,13 +105,15 @@ def _count_rows(path: Path, lines: int) -> int:
 def find_inputs(outputs: Mapping[str, Path], inputs: Iterable[str | Path]) -> FoundFiles:
     """The input files, without the outputs (by option) that an earlier call left in one of the input folders.
 
-    A path that does not exist and has `*`, `?` or `[` is a pattern; `**` stands for any folders.
+    A path that does not exist and has `*`, `?` or `[` is a pattern; `**` stands for any folders. What a pattern matches
+    in folders of unfinished output, such as `_temporary`, is left out with a note, as in folders that are given.
 
     Raises:
         DataError: a path does not exist, a pattern matches nothing, or an output is or contains an input.
     """
     refuse_lone_string(inputs, "inputs")
-    given = [path for one in inputs for path in _matching(Path(one))]
+    skipped: dict[Path, str] = {}
+    given = [path for one in inputs for path in _matching(Path(one), skipped)]
     own = {option: path.resolve() for option, path in outputs.items()}
     for option, place in own.items():
         for path in given:
@@ -124,16 +128,30 @@ def find_inputs(outputs: Mapping[str, Path], inputs: Iterable[str | Path]) -> Fo
     others = dict.fromkeys(
         file for file, place in places if not any(place.is_relative_to(output) for output in own.values())
     )
-    return replace(found, files=tuple(others))
+    return replace(found, files=tuple(others), notes=(*describe_skipped(skipped.items()), *found.notes))
 
 
-def _matching(path: Path) -> Sequence[Path]:
-    if path.exists() or not any(mark in str(path) for mark in _PATTERN):
+def _matching(path: Path, skipped: dict[Path, str]) -> Sequence[Path]:
+    """The path itself, or what the pattern matches; folders of unfinished output are added to `skipped`."""
+    if path.exists() or not _is_pattern(str(path)):
         return [path]
-    found = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207  # patterns may be absolute
+    fixed = sum(1 for _ in takewhile(lambda part: not _is_pattern(part), path.parts))
+    found = []
+    for match in sorted(map(Path, glob.glob(str(path), recursive=True))):  # noqa: PTH207  # patterns may be absolute
+        parts = match.parts
+        inside = next((end for end in range(fixed, len(parts)) if named_folder(parts[end])), None)
+        if inside is None:
+            found.append(match)
+        else:
+            skipped[Path(*parts[: inside + 1])] = named_folder(parts[inside])
     if not found:
-        raise DataError(f"{path}: no file or folder matches this pattern. Check the pattern.")
+        others = "".join(f" Note: {note}." for note in describe_skipped(skipped.items()))
+        raise DataError(f"{path}: no file or folder matches this pattern. Check the pattern.{others}")
     return found
+
+
+def _is_pattern(text: str) -> bool:
+    return any(mark in text for mark in _PATTERN)
 
 
 def check_columns(files: Iterable[Path], columns: Sequence[str], reserved: Sequence[str]) -> None:

@@ -5,7 +5,8 @@ label store (native JSONL), or its standing decisions (CSV). A classifier needs 
 and replaced decisions must not count, and an adjudication takes precedence.
 
 In a folder of documents, outputs of communique and MLflow are not read as documents. Files are recognised by their
-columns, and folders by a file that only communique or MLflow writes. The names of articles do not matter.
+columns, and folders by a file that only communique or MLflow writes, or by a name that only MLflow, Spark or Hadoop
+gives. The names of articles do not matter.
 """
 
 from __future__ import annotations
@@ -247,7 +248,17 @@ _ADVICE = (
 
 # -- outputs in a folder of documents
 
-_MLFLOW = ("mlruns", "mlartifacts")
+_NAMES = {
+    **dict.fromkeys(("mlruns", "mlartifacts"), "files of MLflow"),
+    **dict.fromkeys(("_temporary", "__magic"), "unfinished output of Spark or Hadoop"),
+    "_spark_metadata": "the log of a Spark stream",
+    "_change_data": "the change data of a Delta table",
+    "_delta_log": (
+        "the log of a Delta table, whose folder can also have rows of earlier versions (export the table to read only "
+        "its current rows)"
+    ),
+}
+"""Maps the name of a folder to what it contains, for folders that other programs make beside their output."""
 _RUN = "outputs of a run"
 _FOLDERS: dict[str, tuple[str, frozenset[str]]] = {
     **dict.fromkeys(OUTPUT_MARKS, (_RUN, frozenset())),
@@ -270,11 +281,15 @@ REJECTED = {"file", "row", "reason"}
 
 
 def own_folder(folder: Path) -> str:
-    """Return the kind of output in a folder written by communique or MLflow; empty for any other folder."""
-    if folder.name in _MLFLOW:
-        return "files of MLflow"
-    found = (what for name, (what, keys) in _FOLDERS.items() if _has_keys(folder / name, keys))
-    return next(found, "")
+    """Return the kind of output in a folder written by communique, MLflow or Spark; empty for any other folder."""
+    if found := named_folder(folder.name):
+        return found
+    return next((what for name, (what, keys) in _FOLDERS.items() if _has_keys(folder / name, keys)), "")
+
+
+def named_folder(name: str) -> str:
+    """Return what a folder contains that another program makes beside its output; empty for any other name."""
+    return _NAMES.get(name, "")
 
 
 def own_table(path: Path) -> str:

@@ -91,6 +91,20 @@ def test_files_about_a_folder_are_skipped_unless_named() -> None:
     assert find_files([Path("b/README.md")]).files == (Path("b/README.md"),)
 
 
+def test_unfinished_output_and_logs_of_other_programs_are_skipped_and_named() -> None:
+    for name in ("b/1.txt", "b/_temporary/0/task/1.txt", "b/_delta_log/0.jsonl", "b/_spark_metadata/0.jsonl"):
+        write(name, "x")
+    found = find_files([Path("b")])
+    assert found.files == (Path("b/1.txt"),)
+    assert found.notes == (
+        "not read as documents, because they are the log of a Delta table, whose folder can also have rows of earlier "
+        "versions (export the table to read only its current rows): b/_delta_log",
+        "not read as documents, because they are the log of a Spark stream: b/_spark_metadata",
+        "not read as documents, because they are unfinished output of Spark or Hadoop: b/_temporary",
+    )
+    assert find_files([Path("b/_temporary")]).files == (Path("b/_temporary/0/task/1.txt"),)
+
+
 def test_a_folder_named_like_a_file_is_searched() -> None:
     write("b/notes.txt/1.md", "x")
     assert find_files([Path("b")]).files == (Path("b/notes.txt/1.md"),)

@@ -493,6 +493,18 @@ def test_keys_of_a_partitioned_data_set_are_columns(model: Model, isolated: Path
         predict_files(model, ["set"], "other.csv", columns=["yaer"])
 
 
+@pytest.mark.parametrize("given", ["set", "set/**/*.parquet", "set/*"])
+def test_unfinished_output_of_spark_is_not_read_and_is_named(model: Model, isolated: Path, given: str) -> None:
+    write_part("set/year=2024", text="Oslo pledged fuel.")
+    write_part("set/_temporary/0/_temporary/attempt_1/year=2024", text="Oslo pledged half of it.")
+    report = predict_files(model, [given], "out.jsonl")
+    assert [row["text"] for row in read_back(Path("out.jsonl"))] == ["Oslo pledged fuel."]
+    why = "not read as documents, because they are unfinished output of Spark or Hadoop: set/_temporary"
+    assert report.notes == [why]
+    with pytest.raises(DataError, match="unfinished output of Spark or Hadoop: set/_temporary"):
+        predict_files(model, ["set/_temporary/**/*.parquet", "set/_temp*"], "other.jsonl", restart=True)
+
+
 def test_what_is_left_out_is_listed_in_a_file(model: Model, corpus: Path) -> None:
     report = predict_files(model, [corpus], "out.jsonl")
     lines = [json.loads(line) for line in Path("out.jsonl.rejects.jsonl").read_text("utf-8").splitlines()]
