@@ -53,7 +53,10 @@ def read_pdf(content: bytes, limits: Limits) -> OfficeText:
             "the PDF file has no text layer: its pages are pictures, or empty. "
             "Add a text layer by OCR, for example with `ocrmypdf IN.pdf OUT.pdf`."
         )
-    notes = [*_note(pictures, "no text layer"), *_note(damaged, "damaged content")]
+    notes = [
+        *_note(pictures, "has no text layer", "have no text layer"),
+        *_note(damaged, "is damaged", "are damaged"),
+    ]
     return OfficeText(text, _title(document, text), tuple(notes))
 
 
@@ -68,11 +71,14 @@ def _open(content: bytes) -> Any:
         raise UnreadableFileError("the PDF file is damaged. Open it in a viewer and print it to a new PDF.") from error
 
 
-def _note(pages: list[int], what: str) -> Iterator[str]:
+def _note(pages: list[int], one: str, several: str) -> Iterator[str]:
     if pages:
         more = f" and {len(pages) - _SHOWN_PAGES} more" if len(pages) > _SHOWN_PAGES else ""
         numbers = ", ".join(map(str, pages[:_SHOWN_PAGES]))
-        yield f"left out because of {what}: page{'s' if len(pages) > 1 else ''} {numbers}{more}"
+        if len(pages) == 1:
+            yield f"page {numbers} was left out because it {one}"
+        else:
+            yield f"pages {numbers}{more} were left out because they {several}"
 
 
 def _title(document: Any, text: str) -> str:

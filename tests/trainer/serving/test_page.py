@@ -223,6 +223,19 @@ def test_page_that_the_browser_printed_is_read_and_can_be_labelled_again(page: A
     printed.close()
 
 
+def test_pages_of_a_file_that_were_not_read_are_named_beside_the_result(page: Any, browser: Any) -> None:
+    printed = browser.new_page()
+    picture = "<svg width=9 height=9><rect width=9 height=9 /></svg>"
+    printed.set_content(f"<p>{SENTENCES[0]}</p><p style='break-before: page'>{picture}</p>")
+    page.set_input_files("#file", {"name": "a.pdf", "mimeType": "", "buffer": printed.pdf()})
+    page.wait_for_selector(f"#article :text('{SENTENCES[0]}')")
+    assert page.inner_text("#notes") == "a.pdf: page 2 was left out because it has no text layer."
+    assert page.inner_text("#problem") == ""
+    label(page, ARTICLE)
+    assert not page.is_visible("#notes")
+    printed.close()
+
+
 def test_refusal_of_the_server_is_shown(page: Any) -> None:
     page.evaluate("document.getElementById('text').value = 'x'.repeat(200001)")
     page.click("#label")
@@ -278,6 +291,17 @@ def test_a_sentence_is_explained_by_keyboard(page: Any) -> None:
     assert page.locator(".why mark").count() == 0
     page.locator("#article .sentence").first.click()
     assert page.locator(".why-text").inner_text() == SENTENCES[0]  # kept, not asked again
+
+
+def test_an_explanation_is_visible_on_a_phone(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    label(page, ARTICLE)
+    page.locator("#article .sentence").first.click()
+    page.click("text=Why?")
+    page.wait_for_selector(".why mark.for")
+    page.wait_for_function("document.querySelector('.why').getBoundingClientRect().bottom <= innerHeight")
+    head, why = (page.locator(place).bounding_box() for place in ("#detail-head", ".why"))
+    assert why["y"] >= head["y"] + head["height"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
-from labels.unicode.invisible import person_name
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labels.errors import InputError, did_you_mean
 from labels.output.drafts import explained, whole_file
+from labels.unicode import person_name
 
 Scope = Literal["predict", "correct", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

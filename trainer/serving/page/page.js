@@ -101,15 +101,17 @@ async function label() {
 }
 
 async function labelWith(answer) {
-  // Shows the answer of the server; `answer` gives it with the input that corrections repeat.
+  // Shows the answer of the server; `answer` gives it with the input that corrections repeat, and remarks on a file.
   tell("");
   $("label").disabled = true;
   $("label").textContent = "Labelling …";
   try {
-    const [content, input] = await answer();
+    const [content, input, notes = ""] = await answer();
     if (content.model_id !== state.health.model_id) await meet();
     Object.assign(state, { document: content.documents[0], model: content.model_id, input, mayStore: false, isStored: false, pinned: null });
     state.labelled = given();
+    $("notes").textContent = notes;
+    $("notes").hidden = !notes;
     $("result").hidden = $("side").hidden = false;
     $("label-panel").open = matchMedia("(min-width: 60rem)").matches;
     stale(false);
@@ -352,6 +354,7 @@ async function explain(element, button, place) {
     element.why = [...content.predictions[0].explanations.flatMap(found => explanation(text, found, content.predictions[0].labels)), whyLegend()];
     element.whyFor = String(content.predictions[0].labels);
     place.replaceChildren(...element.why);
+    place.scrollIntoView({ block: "nearest" });
   } catch (error) {
     place.textContent = error.message;
   } finally {
@@ -516,8 +519,7 @@ async function openDocument(file) {
     const content = await ask("predict/file", file, type).catch(error => { throw new Error(error.message.replace(/^Body: /, `${file.name}: `)); });
     const { text, notes } = content.documents[0];
     fill(text);
-    if (notes.length) tell(`${file.name}: ${notes.join("; ")}.`);
-    return [content, { text }];
+    return [content, { text }, notes.length ? `${file.name}: ${notes.join("; ")}.` : ""];
   });
 }
 
@@ -536,7 +538,7 @@ const rows = () => [...document.querySelectorAll("#article .sentence")].map(({ s
   model_id: state.model, codebook: state.health.codebook,
 }));
 
-// Spreadsheets execute cells that begin like this. The rule and the last column are those of `labels/output/apostrophes.py`.
+// Spreadsheets execute cells that begin like this. The rule and the last column are those of `labels/output/table_files.py`.
 const EXECUTED = /^(?:[\t\r\n]|[\s\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]*[=+\-@＝＋－＠])/;
 const APOSTROPHES = "communique:apostrophes";
 

@@ -93,7 +93,7 @@ def test_pages_without_text_are_reported() -> None:
     found = read(made.getvalue())
     assert (found.text, found.notes) == (
         "Guns fell silent.\n\nRain fell.\n",
-        ("left out because of no text layer: page 2",),
+        ("page 2 was left out because it has no text layer",),
     )
 
 
