@@ -26,7 +26,7 @@ from labels.output.drafts import check_file, write_whole
 from labels.output.table_files import check_spreadsheet, json_lines, write_csv
 from labels.records import Example
 from labels.store import Store
-from trainer.active.judge import Judgement, judgements
+from trainer.active.label_auc import LabelAUC, label_aucs
 from trainer.calibration.calibration import Bools, Floats, with_none
 from trainer.classifiers.base import build_classifier, class_indices, label_matrix
 from trainer.config.models import EmbeddingSection, TfidfSection
@@ -68,8 +68,8 @@ class LabelErrorReport:
 
     `found` is the number of suspected sentences, of which `errors` may list only a part; `sentences` is the number of
     sentences checked. `unchecked` counts the gold labels that no model could check, because the other folds had no
-    example or no counterexample. `notes` report the sentences without gold. `judgements` say, for each label, how far
-    the cross-validated models can be believed.
+    example or no counterexample. `notes` report the sentences without gold. `aucs` say, for each label, whether the
+    cross-validated models are better than chance.
     """
 
     errors: tuple[LabelError, ...]
@@ -77,7 +77,7 @@ class LabelErrorReport:
     sentences: int
     unchecked: int
     notes: tuple[str, ...] = ()
-    judgements: tuple[Judgement, ...] = ()
+    aucs: tuple[LabelAUC, ...] = ()
 
 
 def store_label_errors(
@@ -122,10 +122,10 @@ def find_label_errors(
     unchecked = np.isnan(probabilities)
     gold = label_matrix(examples, codebook.label_names)
     documents = [example.document_id for example in examples]
-    judged = judgements(probabilities[:, : gold.shape[1]], gold, codebook.label_names, documents, seed)
+    aucs = label_aucs(probabilities[:, : gold.shape[1]], gold, codebook.label_names, documents, seed)
     if codebook.exclusive:
         unchecked = unchecked[np.arange(len(examples)), class_indices(gold)]
-    return LabelErrorReport(tuple(errors[:limit]), len(errors), len(examples), int(unchecked.sum()), judgements=judged)
+    return LabelErrorReport(tuple(errors[:limit]), len(errors), len(examples), int(unchecked.sum()), aucs=aucs)
 
 
 def queue_relabelling(store: Store, errors: Iterable[LabelError]) -> int:

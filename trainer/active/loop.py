@@ -101,7 +101,7 @@ class LabellingLoop:
         if (open_ := self._unfinished()) is not None:
             strategy = "random" if open_.strategy in RANDOM_STRATEGIES else open_.strategy
             same = replace(self._request, strategy=strategy, query=open_.query, model_id=open_.model_id)
-            return Step(replace(same, without=self._held_out(model)), "Going on with the draw that is not finished.")
+            return Step(replace(same, without=self._held_out(model)), "Continuing the unfinished draw.")
         size = f"up to {counted(self._request.size, 'sentence')}"
         if model is None or self._request.strategy not in SCORED:
             plain = replace(self._request, strategy="random", query="", model_id="")
@@ -145,7 +145,7 @@ class LabellingLoop:
 
 
 def suggests_stopping(rounds: Sequence[Round], worth: float) -> bool:
-    """Whether the last two rounds both promise less than `worth` from more labels."""
+    """Whether the last two rounds both predict a gain of less than `worth` from more labels."""
     last = [one.gain for one in rounds[-2:]]
     return len(last) == 2 and all(gain is not None and gain < worth for gain in last)
 
@@ -213,7 +213,7 @@ class Retraining:
         return not self.running
 
     def failure(self) -> str:
-        """Why the process that has ended failed, in one line, told once; empty if it succeeded or is running."""
+        """The reason why the process failed, in one line, returned only once; empty if it succeeded or is running."""
         if self._process is None or self.running:
             return ""
         code, self._process = self._process.returncode, None

@@ -83,7 +83,7 @@ def print_doubts(report: LabelErrorReport, out: Path | None, queued: int | None,
             f"{counted(report.unchecked, 'label')} could not be checked: the other folds had no example or no "
             "counterexample."
         )
-    _print_judge(report)
+    _print_weak(report)
     if out is not None:
         console.print(f"Written to {out}.")
     if queued is not None:
@@ -96,20 +96,20 @@ def print_doubts(report: LabelErrorReport, out: Path | None, queued: int | None,
         console.print("Add --queue to queue the listed sentences for labelling again.")
 
 
-def _print_judge(report: LabelErrorReport) -> None:
-    """Say for which labels the judge is not shown to be better than chance."""
-    weak = [one for one in report.judgements if one.is_weak]
+def _print_weak(report: LabelErrorReport) -> None:
+    """Name the labels for which the models are not shown to be better than chance."""
+    weak = [one for one in report.aucs if one.is_weak]
     if not weak:
         return
     figures = "; ".join(
         f"{one.label} {number(one.auc, 2)}" + ("" if one.low is None else f" ({bounds(one, 2, joint=' to ')})")
         for one in weak
     )
-    all_weak = len(weak) == len(report.judgements)
+    all_weak = len(weak) == len(report.aucs)
     every = "Do not rely on this list" if all_weak else "Do not rely on the doubts about some labels"
     console.print(
         f"{every}: the cross-validated models are not shown to be better than chance. Area under the ROC curve, with "
-        f"95% interval (chance: 0.5): {figures}. More labelled sentences make the judge stronger.",
+        f"95% interval (chance: 0.5): {figures}. With more labelled sentences, the models become better.",
         style="yellow",
     )
 

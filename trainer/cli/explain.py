@@ -31,7 +31,7 @@ _FAINT = 0.1
 def explain(
     artefact: ArtefactArgument,
     sentences: Annotated[
-        list[str] | None, typer.Argument(help="Sentences to explain; without any, lines of standard input.")
+        list[str] | None, typer.Argument(help="Sentences to explain \\[default: the lines of standard input].")
     ] = None,
     labels: Annotated[
         list[str] | None,
@@ -73,8 +73,8 @@ def _print_sentence(model: Model, text: str, explanations: Sequence[Explanation]
         console.print(marked(text, explanation))
         error = f", error {explanation.delta:+.2f}" if abs(explanation.delta) >= 0.005 else ""
         console.print(
-            f"logit {explanation.logit:.2f} = {explanation.bias:.2f} without the words {words:+.2f} from them{error} "
-            f"({explanation.method})\n",
+            f"logit {explanation.logit:.2f} = {explanation.bias:.2f} (without the words) {words:+.2f} (from the words)"
+            f"{error} ({explanation.method})\n",
             style="dim",
         )
 

@@ -47,7 +47,7 @@ StrategyOption = Annotated[
 WorthOption = Annotated[
     float,
     typer.Option(
-        "--worth", min=0, max=1, help="Stopping is suggested if 200 more labels promise less than this in macro-F1."
+        "--worth", min=0, max=1, help="Suggest stopping if 200 more labels would raise macro-F1 by less than this."
     ),
 ]
 FoldsOption = Annotated[
@@ -60,10 +60,10 @@ FoldsOption = Annotated[
     ),
 ]
 WaitOption = Annotated[
-    float, typer.Option("--wait", min=0, help="Seconds to wait for a new model before going on with the earlier one.")
+    float, typer.Option("--wait", min=0, help="Seconds to wait for a new model before continuing with the earlier one.")
 ]
 FinishOption = Annotated[
-    bool, typer.Option("--finish", help="End the loop: train on all labels, and look at the test part, once.")
+    bool, typer.Option("--finish", help="End the loop: train on all labels, and evaluate on the test part, once.")
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", help="Folder of the loop \\[default: runs/NAME-loop].")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="key=value, e.g. model.C=1.0")]
@@ -87,7 +87,7 @@ def loop(
 ) -> None:
     """Label in rounds: a model is fitted in the background to your labels and chooses the next sentences.
 
-    The same command goes on after any interruption.
+    The same command continues after any interruption.
     """
     from labels.sampling.drawing import DrawRequest
     from trainer.active.loop import CHEAP, FOLDS, LabellingLoop, Retraining, on_store
@@ -168,9 +168,9 @@ def _between(
     if retraining.running:
         say(f"Retraining on {counted(gold, 'labelled sentence')} ...")
     if not retraining.wait(wait):
-        say(f"Retraining has been running for {retraining.seconds:.0f} s and goes on in the background.")
+        say(f"Retraining has been running for {retraining.seconds:.0f} s and continues in the background.")
     if failure := retraining.failure():
-        say(f"Retraining failed, and the loop goes on {_meanwhile(labelling)}: {failure}")
+        say(f"Retraining failed, and the loop continues {_meanwhile(labelling)}: {failure}")
     rounds = labelling.folder.rounds()
     if rounds and rounds[-1].number != shown:
         print_rounds(rounds, worth)
@@ -213,15 +213,15 @@ def print_rounds(rounds: Sequence[Round], worth: float) -> None:
         f"({counted(last.test, 'sentence')})."
     )
     if not last.frozen:
-        say("The test part is still too small to be resampled, so the split is made anew in each round.")
+        say("The test part is still too small to be resampled, so each round makes a new split.")
     for note in last.notes:
         say(f"Note: {note}.")
     if last.gain is None:
         say(f"The gain from more labels cannot be estimated yet: {last.reason}.")
     else:
-        say(f"200 more labels promise at most {last.gain:+.3f} in macro-F1 (upper 90% bound of the fitted gain).")
+        say(f"200 more labels would raise macro-F1 by at most {last.gain:.3f} (upper 90% bound of the fitted gain).")
     if suggests_stopping(rounds, worth):
-        say(f"This is below {worth:g} in two successive rounds: consider to stop, with --finish.")
+        say(f"This is below {worth:g} in two successive rounds: consider stopping with --finish.")
 
 
 def _curve(rounds: Sequence[Round]) -> Table:
@@ -260,8 +260,8 @@ def _finish(folder: LoopFolder, settings: Settings) -> None:
 def _refuse_ended(folder: LoopFolder) -> None:
     if folder.final.exists():
         raise InputError(
-            f"{folder.final}: this loop has ended and its test part has been looked at. Label on with "
-            "`communique label`, or begin another loop with --out."
+            f"{folder.final}: this loop has ended, and its test part has been evaluated. Continue labelling "
+            "with `communique label`, or begin another loop with --out."
         )
 
 

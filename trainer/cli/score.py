@@ -22,7 +22,7 @@ def score(
         bool | None, typer.Option(help="Also store sentence vectors \\[default: only if the model has an encoder].")
     ] = None,
 ) -> None:
-    """Score the sentences of a store with a saved model and store the probabilities; skips scored sentences."""
+    """Score the sentences of a store with a saved model; sentences that it has scored already are skipped."""
     from labels.store import Store
     from trainer.active.scoring import score_artefact
     from trainer.runs.tracking.registry import fetch_artefact

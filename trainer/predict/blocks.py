@@ -307,7 +307,9 @@ def found_store(store: str | Path) -> Iterator[Found]:
     """
     with Store(store, create=False) as opened:
         if not opened.contents.extent().sentences:
-            raise DataError(f"{opened.name}: this store has no sentences to label. Add articles: `communique ingest`.")
+            raise DataError(
+                f"{opened.name}: this store has no sentences to label. Add articles with `communique ingest`."
+            )
         yield Found(store=opened)
 
 

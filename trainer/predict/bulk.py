@@ -225,7 +225,7 @@ def open_model(model: Model | str | Path) -> tuple[Model, Path | None]:
 
 def _check_choice(name: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
-        raise DataError(f"{name}={value!r}: this value does not exist. Use one of {', '.join(map(repr, known))}.")
+        raise DataError(f"{name}={value!r}: unknown value. Use one of {', '.join(map(repr, known))}.")
 
 
 def _check_place(output: Path, options: Options, engine: Engine, address: str | None) -> None:
@@ -277,10 +277,10 @@ def _check_store(order: _Order) -> None:
 
 def _check_workers(order: _Order, engine: Engine) -> None:
     if order.workers < 1:
-        raise DataError(f"--workers {order.workers}: at least one process is needed. Pass a number from 1.")
+        raise DataError(f"--workers {order.workers}: at least one process is needed. Pass 1 or more.")
     if order.folder is None and (engine == "ray" or order.workers > 1):
-        who = "the machines of a cluster" if engine == "ray" else "several processes"
-        raise DataError(f"model: {who} must open the model. Save the model, and pass its folder.")
+        who = "every machine of the cluster" if engine == "ray" else "every process"
+        raise DataError(f"model: {who} must load the model from a folder. Save the model, and pass its folder.")
 
 
 def _begin_or_continue(job: Job, model: Model, options: Options, found: Found) -> Mapping[str, Any]:
@@ -299,7 +299,7 @@ def _begin_or_continue(job: Job, model: Model, options: Options, found: Found) -
     before = job.identity
     if problem := _difference(before, identity) or found.difference(before["input"]):
         raise DataError(
-            f"{job.output}: an unfinished run lies beside this output, but {problem}. Repeat the command of that run "
+            f"{job.output}: there is an unfinished run for this output, but {problem}. Repeat the command of that run "
             "to continue it, or add --restart to begin again."
         )
     job.cut()

@@ -206,6 +206,6 @@ def changed_input(before: Sequence[Mapping[str, Any]], now: Sequence[Path]) -> s
     if added := [path for path in new if path not in set(old)]:
         return f"the input {added[0]} is new"
     if old != new:
-        return "the inputs are in another order"
+        return "the inputs are in a different order"
     changed = (one["path"] for one in before if not InputFile(**one).is_unchanged())
     return next((f"the input {path} was changed" for path in changed), "")

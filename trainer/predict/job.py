@@ -93,8 +93,8 @@ class Job:
 
     def _damaged(self) -> DataError:
         return DataError(
-            f"{self.folder}: this folder of an unfinished run is damaged, or of another version of communique. "
-            "Start again with --restart."
+            f"{self.folder}: this folder of an unfinished run is damaged, or was made by another version of "
+            "communique. Start again with --restart."
         )
 
     def begin(self, identity: Mapping[str, Any]) -> None:

@@ -165,7 +165,8 @@ class _WorkerProcess:
                 return
             future.set_exception(
                 CommuniqueError(
-                    "A worker process ended unexpectedly, perhaps because the memory is full. Use fewer --workers."
+                    "A worker process ended unexpectedly, perhaps because the machine ran out of memory. Use fewer "
+                    "--workers."
                 )
             )
 

@@ -1,4 +1,4 @@
-"""Connecting to a Ray cluster: a wrong address is one clear line after seconds, where Ray would wait for minutes."""
+"""Connect to a Ray cluster. A wrong address is reported within seconds, where Ray would wait for minutes."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _refuse_other_servers(address: str, place: str, *, is_client: bool) -> None:
     if _knows(place, other):
         right = place if is_client else f"{_SCHEME}{place}"
         raise InputError(
-            f"--address {address}: this port of a Ray cluster is for another kind of connection. Write {right}."
+            f"--address {address}: this port of the Ray cluster is for another kind of connection. Use {right}."
         )
     raise InputError(
         f"--address {address}: a server answers there, but it is not Ray. Check the port, or leave out --address to "

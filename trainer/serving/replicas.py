@@ -57,7 +57,9 @@ class Replicas:
             maximum = int(found[2] or minimum)
             if 1 <= minimum <= maximum <= 1000:
                 return cls(minimum, maximum)
-        raise InputError(f"--replicas: '{text}' is not a number of replicas. Use a number or a range, such as 2 or 1-4")
+        raise InputError(
+            f"--replicas: '{text}' is not a number of replicas. Use a number or a range, such as 2 or 1-4."
+        )
 
 
 class Replica:
@@ -114,7 +116,10 @@ def _cluster(replicas: Replicas, options: Options, port: int) -> Iterator[None]:
         raise InputError(f"Ray could not be started or reached ({reason}). Check RAY_ADDRESS and /tmp/ray.") from error
     try:
         if options.watch and len(ray.nodes()) > 1:
-            raise InputError("--watch needs all replicas on one machine, but the Ray cluster has several. Omit --watch")
+            raise InputError(
+                "--watch needs all replicas on one machine, but the Ray cluster has several machines. Leave out "
+                "--watch."
+            )
         serve.start(proxy_location="HeadOnly", http_options={"host": options.host, "port": port})
         yield
     finally:

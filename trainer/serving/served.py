@@ -79,7 +79,7 @@ def check_model(model: Model) -> None:
         raise ArtefactError(f"the model fails on a test sentence ({type(error).__name__}: {error}).") from error
     valid = np.isfinite(probabilities).all() and probabilities.min() >= 0 and probabilities.max() <= 1 + 1e-6
     if not valid or probabilities.shape != (len(texts), len(model.labels)) or len(sets) != len(texts):
-        raise ArtefactError("the model returns numbers that are not probabilities on test sentences.")
+        raise ArtefactError("the model returned values that are not probabilities for the test sentences.")
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def check_options(options: Options) -> None:
         scheme, _, rest = origin.partition("://")
         if scheme not in ("http", "https") or not rest or "*" in origin or "/" in rest:
             raise InputError(
-                f"--allow-origin: '{origin}' is not the origin of one site. Use a value such as https://example.org"
+                f"--allow-origin: '{origin}' is not the origin of one site. Use a value such as https://example.org."
             )
     if not options.keyless and not KeyFile(options.keys).all():
         reached = f"on {options.host}, which other machines can reach,"

@@ -72,7 +72,7 @@ def test_a_loop_draws_fits_scores_and_goes_on_where_it_was_interrupted(coded: Co
     assert events() == {"random": 35, "uncertainty": 10}
 
     ended = run(*LOOP, typed=typed(1, 25)).output
-    assert "Going on with the draw that is not finished." in ended
+    assert "Continuing the unfinished draw." in ended
     assert events() == {"random": 35, "uncertainty": 35}
     assert set(sentences().values()) == {1}
     assert [one.with_gold for one in LoopFolder.read(FOLDER).rounds()] == [35, 70]
@@ -80,14 +80,14 @@ def test_a_loop_draws_fits_scores_and_goes_on_where_it_was_interrupted(coded: Co
     finished = run(*LOOP, "--finish")
     assert finished.exit_code == 0, finished.output
     assert (FOLDER / "final" / "report.json").is_file()
-    assert "its test part has been looked at" in refuse(*LOOP)
+    assert "its test part has been evaluated" in refuse(*LOOP)
 
 
 def test_a_failing_retraining_is_told_in_one_line_and_labelling_goes_on(coded: Codebook) -> None:
     only_aid = "a\n" * 35 + "q\n\n" + "a\n" * 5 + "q\n"
     printed = run(*LOOP, typed=only_aid).output
 
-    assert "Retraining failed, and the loop goes on with random draws: " in printed
+    assert "Retraining failed, and the loop continues with random draws: " in printed
     assert "no train example has the label truce" in printed
     assert events() == {"random": 40}
     assert LoopFolder.read(FOLDER).rounds() == []

@@ -387,8 +387,8 @@ def test_a_folder_without_rights_is_refused_before_the_model_is_opened(
     ("options", "message"),
     [
         ({"address": "head:6379"}, "--address head:6379: only --engine ray uses a cluster"),
-        ({"engine": "spark"}, "engine='spark': this value does not exist. Use one of 'local', 'ray'"),
-        ({"by": "article"}, "by='article': this value does not exist"),
+        ({"engine": "spark"}, "engine='spark': unknown value. Use one of 'local', 'ray'"),
+        ({"by": "article"}, "by='article': unknown value"),
     ],
 )
 def test_options_that_would_have_no_effect_are_refused(

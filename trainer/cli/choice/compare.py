@@ -30,7 +30,8 @@ def compare(
     first: Annotated[str, typer.Argument(help=_REFERENCE, metavar="A")],
     second: Annotated[str, typer.Argument(help=f"The model to compare with A. {_REFERENCE}", metavar="B")],
     data: Annotated[
-        Path | None, typer.Option("--data", help="Labelled file on which both models are run; else their predictions.")
+        Path | None,
+        typer.Option("--data", help="Labelled file to run both models on \\[default: the predictions of the runs]."),
     ] = None,
     part: Annotated[
         str,
@@ -119,9 +120,9 @@ def print_differences(compared: Compared) -> None:
         rows.append((*cells, says))
     console.print(table(headings, rows, align="trrrrrrl"))
     if sum(own.positives > 0 for own in found.rare) > 1:
-        console.print(f"Labels with fewer than {found.min_positives} positives are decided only together.")
+        console.print(f"Labels with fewer than {found.min_positives} positives are tested only as one group.")
     if absent := [own.name for own in found.rare if not own.positives]:
-        console.print(f"Macro-F1 is the mean over the labels that occur in gold, so without {', '.join(absent)}.")
+        console.print(f"Macro-F1 is the mean over the labels that occur in gold; it leaves out {', '.join(absent)}.")
 
 
 def _cells(change: Change) -> tuple[str, ...]:

@@ -25,20 +25,20 @@ def promote(
             "--model", help="Registered model \\[default: the one that the run is registered as, or the only one]."
         ),
     ] = "",
-    margin: Annotated[float, typer.Option("--margin", help="Loss in F1 that counts as none.")] = 0.03,
-    force: Annotated[bool, typer.Option("--force", help="Promote against the verdict; MLflow records it.")] = False,
-    back: Annotated[
-        bool, typer.Option("--back", help="Make the champion before the present one champion again.")
+    margin: Annotated[float, typer.Option("--margin", help="Largest loss in F1 that still counts as no loss.")] = 0.03,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote even if the comparison is against it; MLflow records this.")
     ] = False,
+    back: Annotated[bool, typer.Option("--back", help="Make the previous champion the champion again.")] = False,
 ) -> None:
-    """Make a run the champion if it is nowhere worse and somewhere better, decided on validation, never on test."""
+    """Make a run the champion if it is better on some label and worse on none: on validation, never on test."""
     from trainer.runs.choice import promotion
 
     if back:
         if run or force:
-            raise InputError("--back takes no RUN and no --force: it returns to the champion before the present one.")
+            raise InputError("--back cannot be combined with RUN or --force: it returns to the previous champion.")
         name, before, now = promotion.promote_back(model)
-        console.print(f"Version {now} of '{name}' is the champion again; version {before} was.")
+        console.print(f"Version {now} of '{name}' is the champion again, in place of version {before}.")
         return
     if run is None:
         raise InputError("name a run, e.g. `communique promote runs/finetune`, or use --back.")
@@ -49,7 +49,7 @@ def promote(
 
 
 def print_promotion(result: Promotion) -> None:
-    """Print the comparison that decided, the one on test, and the outcome."""
+    """Print the comparison that decides, the comparison on test, and the outcome."""
     if result.compared:
         found = result.compared.comparison
         console.print(f"A: {result.compared.first}\nB: {result.compared.second}")
@@ -61,7 +61,7 @@ def print_promotion(result: Promotion) -> None:
         for note in result.compared.notes:
             console.print(f"Note: {note}.")
     if result.shown:
-        console.print("\nOn test, which decides nothing:")
+        console.print("\nOn test, for information only:")
         print_differences(result.shown)
     console.print("")
     for reason in result.reasons:
@@ -72,7 +72,7 @@ def print_promotion(result: Promotion) -> None:
 def _outcome(result: Promotion) -> str:
     champion = f"models:/{result.name}@champion"
     if not result.promoted:
-        return f"Not promoted: {champion} is still version {result.before}. To promote it anyway, add --force."
+        return f"Not promoted: {champion} is still version {result.before}. To promote the run anyway, add --force."
     how = ", by force" if result.forced else ""
-    before = f"; it was version {result.before}" if result.before else ""
-    return f"Promoted{how}: {champion} is version {result.version} now{before}."
+    before = f" (before: version {result.before})" if result.before else ""
+    return f"Promoted{how}: {champion} is now version {result.version}{before}."

@@ -30,7 +30,7 @@ def report(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="Labelled file on which the model is evaluated; else its own test part."),
+        typer.Option("--data", help="Labelled file to evaluate the model on \\[default: the test part of its run]."),
     ] = None,
     text_column: TextColumnOption = "",
     label_column: LabelColumnOption = "",

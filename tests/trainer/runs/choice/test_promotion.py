@@ -178,7 +178,7 @@ def test_other_splits_are_refused_and_nothing_moves(floor: RunResult, words: str
     [
         (["RUN", "--model", "smal-model"], "no registered model 'smal-model' (did you mean 'small-model'?)", 1),
         (["RUN", "--margin", "0"], "must lie between 0 and 1", 2),
-        (["RUN", "--back"], "--back takes no RUN", 2),
+        (["RUN", "--back"], "--back cannot be combined with RUN", 2),
         ([], "name a run", 2),
         (["nowhere"], "nowhere: no such folder", 2),
         (["--back"], "no champion before version 2", 1),
@@ -194,8 +194,8 @@ def test_the_command_says_what_it_did(floor: RunResult, words: str) -> None:
     done = CliRunner().invoke(app, ["promote", words])
     assert done.exit_code == 0, done.output
     assert "Decided on validation" in done.stdout
-    assert "On test, which decides nothing:" in done.stdout
-    assert "Promoted: models:/small-model@champion is version 1 now; it was version 2." in done.stdout
+    assert "On test, for information only:" in done.stdout
+    assert "Promoted: models:/small-model@champion is now version 1 (before: version 2)." in done.stdout
     again = CliRunner().invoke(app, ["promote", str(floor.folder)])
     assert again.exit_code == 1
     assert "Not promoted" in again.stdout

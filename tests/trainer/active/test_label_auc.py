@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.lazy import Lazy
-from trainer.active.judge import area, judgements
+from trainer.active.label_auc import area, label_aucs
 
 roc_auc_score = Lazy("sklearn.metrics:roc_auc_score")
 
@@ -27,8 +27,8 @@ def test_guesses_are_weak_and_good_probabilities_are_not() -> None:
     unknown = np.full(200, np.nan)
     documents = [f"d{row // 5}" for row in range(200)]
 
-    found = judgements(np.column_stack([guesses, good, unknown]), gold, ("a", "b", "c"), documents, 13)
+    found = label_aucs(np.column_stack([guesses, good, unknown]), gold, ("a", "b", "c"), documents, 13)
     assert [(one.label, one.is_weak) for one in found] == [("a", True), ("b", False)]
 
-    (lost,) = judgements(unknown[:, None], gold[:, :1], ("a",), documents, 13)
+    (lost,) = label_aucs(unknown[:, None], gold[:, :1], ("a",), documents, 13)
     assert (lost.auc, lost.is_weak) == (None, True)

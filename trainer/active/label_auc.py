@@ -1,4 +1,4 @@
-"""How far the judge of doubtful labels can be believed: its cross-validated figures against chance."""
+"""Measure, for each label, whether the models that doubt gold labels are better than chance."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """How well out-of-sample probabilities tell the sentences with a label from the others.
+class LabelAUC:
+    """How well out-of-sample probabilities separate the sentences with a label from the others.
 
-    `auc` is the area under the ROC curve: the chance that a sentence with the label has the higher probability, 0.5 for
-    guesses. `low` and `high` are the bounds of its 95% interval, from a bootstrap over documents; all three are None if
-    the figure or the interval cannot be computed.
+    `auc` is the area under the ROC curve: the chance that a sentence with the label has a higher probability than a
+    sentence without it, 0.5 for guesses. `low` and `high` are the bounds of its 95% interval, from a bootstrap over
+    documents. All three are None if the figure or the interval cannot be computed.
     """
 
     label: str
@@ -30,14 +30,14 @@ class Judgement:
 
     @property
     def is_weak(self) -> bool:
-        """Return whether the judge is not shown to be better than chance."""
+        """Return whether the probabilities are not shown to be better than chance."""
         return self.low is None or self.low <= 0.5
 
 
-def judgements(
+def label_aucs(
     probabilities: Floats, gold: Bools, names: Sequence[str], documents: Sequence[str], seed: int
-) -> tuple[Judgement, ...]:
-    """Measure the judge for each column that has gold labels.
+) -> tuple[LabelAUC, ...]:
+    """Measure out-of-sample probabilities for each column that has gold labels.
 
     Args:
         probabilities: out-of-sample probabilities of shape (n, labels); nan where no model could be fitted.
@@ -48,7 +48,7 @@ def judgements(
     groups = np.unique(np.asarray(documents), return_inverse=True)[1]
     weights = [_resampled(groups, generator) for _ in range(_DRAWS)]
     return tuple(
-        _judgement(name, probabilities[:, column], gold[:, column], weights)
+        _label_auc(name, probabilities[:, column], gold[:, column], weights)
         for column, name in enumerate(names)
         if gold[:, column].any()
     )
@@ -60,16 +60,16 @@ def _resampled(groups: NDArray[np.int64], generator: np.random.Generator) -> Flo
     return np.bincount(generator.integers(0, size, size), minlength=size).astype(np.float64)[groups]
 
 
-def _judgement(name: str, probabilities: Floats, gold: Bools, weights: Sequence[Floats]) -> Judgement:
+def _label_auc(name: str, probabilities: Floats, gold: Bools, weights: Sequence[Floats]) -> LabelAUC:
     known = ~np.isnan(probabilities)
     auc = area(probabilities[known], gold[known], np.ones(int(known.sum())))
     drawn = [area(probabilities[known], gold[known], own[known]) for own in weights]
     defined = [value for value in drawn if value is not None]
     if auc is None or len(defined) < len(weights) / 2:
-        return Judgement(name, auc, None, None)
+        return LabelAUC(name, auc, None, None)
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(defined, [tail, 1 - tail]).tolist()
-    return Judgement(name, auc, low, high)
+    return LabelAUC(name, auc, low, high)
 
 
 def area(probabilities: Floats, gold: Bools, weights: Floats) -> float | None:
