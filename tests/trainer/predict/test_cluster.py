@@ -166,7 +166,7 @@ def test_the_ports_of_a_cluster_are_told_apart(artefact: Path, table: Path, ray:
 
     address = library.get_runtime_context().gcs_address
     ray_address.check_cluster(address)
-    with pytest.raises(InputError, match=rf"another kind of connection\. Write {address}\."):
+    with pytest.raises(InputError, match=rf"another kind of connection\. Use {address}\."):
         ray_address.check_cluster(f"ray://{address}")
 
 

@@ -170,7 +170,7 @@ def test_another_input_is_refused_and_named(
     saved: Model, corpus: Path, interrupted: int, alter: Callable[[Path], object], problem: str
 ) -> None:
     alter(corpus)
-    with pytest.raises(DataError, match=r"^done/out\.csv: an unfinished run .*--restart") as caught:
+    with pytest.raises(DataError, match=r"^done/out\.csv: there is an unfinished run .*--restart") as caught:
         code(saved, corpus, "done/out.csv")
     assert problem.format(corpus) in str(caught.value)
 
