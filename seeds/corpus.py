@@ -43,6 +43,8 @@ _WORD = re.compile(r"\w+")
 
 LabelSet = tuple[str, ...]
 Attribute = Literal["form", "region"]
+PARTS = ("rich", "natural")
+"""Parts of a corpus: documents rich in labels, and documents in which labels are as rare as in real news."""
 
 
 # -- reading
@@ -50,7 +52,7 @@ Attribute = Literal["form", "region"]
 
 @dataclass(frozen=True)
 class LabelledDocument:
-    """A document, its form and region from the front matter, and its sentences to label, in order.
+    """A document, its form, region and part from the front matter, and its sentences to label, in order.
 
     `id` is the id of the document in the annotations; an earlier release may have given it.
     """
@@ -60,6 +62,7 @@ class LabelledDocument:
     document: Document
     form: str
     region: str
+    part: str
     sentences: tuple[Sentence, ...]
 
 
@@ -78,6 +81,17 @@ class LabelledCorpus:
     def placed(self) -> Iterator[tuple[LabelledDocument, Sentence]]:
         """Yield all sentences to label, each with its document."""
         return ((own, sentence) for own in self.documents for sentence in own.sentences)
+
+    @property
+    def parts(self) -> dict[str, LabelledCorpus]:
+        """The documents and annotations of each part that has documents."""
+        found = {part: [own for own in self.documents if own.part == part] for part in PARTS}
+        return {part: self._only(documents) for part, documents in found.items() if documents}
+
+    def _only(self, documents: Sequence[LabelledDocument]) -> LabelledCorpus:
+        ids = {own.id for own in documents}
+        lines = tuple(line for line in self.lines if line.sentence.document_id in ids)
+        return replace(self, documents=tuple(documents), lines=lines)
 
 
 def read_labelled_corpus(folder: Path, codebook: Codebook) -> LabelledCorpus:
@@ -109,7 +123,10 @@ def _labelled_documents(path: Path, spans: Mapping[str, Mapping[str, Sentence]])
         found = fill_gaps(spans.get(identifier, {}).values(), cut)
         sentences = tuple(sentence for sentence in found if not sentence.boilerplate)
         form, region = (str(matter.get(name) or "unknown") for name in ("form", "region"))
-        yield LabelledDocument(path, identifier, document, form, region, sentences)
+        part = str(matter.get("part") or PARTS[0])
+        if part not in PARTS:
+            raise DataError(f"{path}: `part: {part}` is not a part of a corpus. Write {' or '.join(PARTS)}.")
+        yield LabelledDocument(path, identifier, document, form, region, part, sentences)
 
 
 def _refuse(message: str) -> None:

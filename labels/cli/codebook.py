@@ -15,7 +15,6 @@ from labels.cli.terminal import (
     StoreOption,
     console,
     error_console,
-    find_codebook,
     print_next,
     table,
     write_out,
@@ -45,7 +44,7 @@ def codebook_show(
 ) -> None:
     """Print a codebook as TOML, or its definitions as a table."""
 
-    codebook = find_codebook(name, load_settings(store=store).store)
+    codebook = _find_codebook(name, load_settings(store=store).store)
     if brief:
         _print_definitions(codebook)
     else:
@@ -56,7 +55,7 @@ def codebook_show(
 def codebook_check(name: Annotated[str, typer.Argument(help=_VERSION)], store: StoreOption = None) -> None:
     """Validate a codebook: list its problems, or its labels without a definition."""
 
-    codebook = find_codebook(name, load_settings(store=store).store)
+    codebook = _find_codebook(name, load_settings(store=store).store)
     kind = "exclusive" if codebook.exclusive else "multi-label"
     console.print(
         f"{codebook.name} {codebook.version} ({codebook.hash}): {counted(len(codebook.labels), 'label')}, {kind}."
@@ -98,13 +97,19 @@ def codebook_infer(
 @app.command("diff", epilog="Example: communique codebook diff diplomatic mine.toml")
 def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None) -> None:
     """Show the differences between two versions of a codebook."""
+    from labels.codebook.versions import shipped_steps
 
     place = load_settings(store=store).store
-    before, after = find_codebook(old, place), find_codebook(new, place)
+    before, after = _find_codebook(old, place), _find_codebook(new, place)
     console.print(f"{titled(before)} -> {titled(after)}")
     _print_diff(diff(before, after))
     if before.hash == after.hash:
         console.print("The two versions are identical.")
+    elif steps := shipped_steps(before, after):
+        for step in steps:
+            console.print(f"{step.meaning.capitalize()}.")
+        following = command("codebook", "migrate", old, new, store=place)
+        console.print(f"To read old annotations under the new version: {following}", soft_wrap=True)
     elif diff(before, after).same_labels:
         console.print("Labels and flags are the same: annotations made under either version mean the same.")
     else:
@@ -121,20 +126,28 @@ def codebook_migrate(
     split: Annotated[list[str] | None, typer.Option("--split", metavar="OLD=NEW,NEW", help="Split a label.")] = None,
     retire: Annotated[list[str] | None, typer.Option("--retire", metavar="OLD", help="Remove a label.")] = None,
     add: Annotated[list[str] | None, typer.Option("--add", metavar="NEW", help="Add a label.")] = None,
+    revise: Annotated[
+        list[str] | None, typer.Option("--revise", metavar="LABEL", help="Check a label again: its rules changed.")
+    ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Record the steps; otherwise, nothing is written.")] = False,
     coders: Annotated[
         int, typer.Option("--coders", min=1, help="Number of annotators who label each undecided sentence again.")
     ] = 1,
     store: StoreOption = None,
 ) -> None:
-    """Record changes of labels, so that old annotations can be read under the new version of a codebook."""
+    """Record changes of labels, so that old annotations can be read under the new version of a codebook.
+
+    The steps between two versions of the shipped codebook are known: type no steps for these.
+    """
+    from labels.codebook.versions import shipped_steps
     from labels.store import Store
     from labels.store.codebook_migration import apply_migration, plan_migration
 
     place = load_settings(store=store).store
-    typed = zip(KINDS, (rename, merge, split, retire, add), strict=True)
+    typed = zip(KINDS, (rename, merge, split, retire, add, revise), strict=True)
     steps = [parse_step(kind, text) for kind, texts in typed for text in texts or ()]
-    before, after = find_codebook(old, place), find_codebook(new, place)
+    before, after = _find_codebook(old, place), _find_codebook(new, place)
+    steps = steps or list(shipped_steps(before, after))
     if not steps and diff(before, after).same_labels:
         console.print("Labels and flags are the same: annotations mean the same. Nothing to migrate.")
         return
@@ -146,6 +159,17 @@ def codebook_migrate(
             return
         queued = apply_migration(opened, plan, coders=coders)
     _print_applied(plan, queued, place, new)
+
+
+def _find_codebook(reference: str, store: str) -> Codebook:
+    """Like `labels.store.codebooks.find_codebook`, but without importing the database for a codebook in a file."""
+    from labels.codebook.schema import load_codebook, names_stored
+
+    if not names_stored(reference):
+        return load_codebook(reference)
+    from labels.store import codebooks
+
+    return codebooks.find_codebook(reference, store)
 
 
 def _print_diff(found: CodebookDiff) -> None:

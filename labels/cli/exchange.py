@@ -16,8 +16,8 @@ from labels.cli.terminal import (
     StoreOption,
     TextColumnOption,
     TextsOption,
+    codebook_in_use,
     console,
-    find_codebook,
     local_time,
     opened_store,
     table,
@@ -78,7 +78,7 @@ def annotations_import(
     if undo or file is None:
         _undo_import(file, undo, settings.store)
         return
-    book = find_codebook(settings.codebook, settings.store)
+    book = codebook_in_use(settings)
     given = {"control": control, "text_column": text_column, "label_column": label_column, "blank": blank or ""}
     options = {name: value for name, value in given.items() if value.strip()}
     # The file is read before the store is opened, so an invalid file does not create a new store.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from labels.cli.terminal import (
     CodebookOption,
     StoreOption,
+    codebook_in_use,
     console,
-    find_codebook,
     local_time,
     number,
     table,
@@ -31,7 +31,7 @@ def status_command(store: StoreOption = None, codebook: CodebookOption = None) -
     from labels.store import Store, last_midnight
 
     settings = load_settings(store=store, codebook=codebook)
-    given = find_codebook(settings.codebook, settings.store) if codebook else None
+    given = codebook_in_use(settings) if codebook else None
     with Store(settings.store, create=False) as opened:
         warn_of_place(settings.store)
         _print_extent(opened)
@@ -147,7 +147,7 @@ def _resolved(store: Store, shared: list[str], given: Codebook | None, settings:
     if given is not None:
         return settings.codebook, resolve(events, given, history)
     try:
-        used = find_codebook(settings.codebook, settings.store)
+        used = codebook_in_use(settings)
         return settings.codebook, resolve(events, used, history)
     except CommuniqueError:
         last = history.versions.get(store.waiting.last_codebook())

@@ -242,15 +242,14 @@ def share_bar(stage: str) -> Iterator[Callable[[float, str], None]]:
         yield lambda share, text: progress.update(task, completed=share, text=text)
 
 
-def find_codebook(reference: str, store: str) -> Codebook:
-    """Like `labels.store.codebooks.find_codebook`, but without importing the database for a codebook in a file."""
-    from labels.codebook.schema import load_codebook, names_stored
+def codebook_in_use(settings: Settings) -> Codebook:
+    """Return the codebook of the settings; say so if the store keeps an older version of a shipped codebook."""
+    from labels.store import codebooks
 
-    if not names_stored(reference):
-        return load_codebook(reference)
-    from labels.store.codebooks import find_codebook
-
-    return find_codebook(reference, store)
+    used, note = codebooks.codebook_in_use(settings.codebook, settings.store)
+    if note:
+        error_console.print(f"Note: {note}", soft_wrap=True)
+    return used
 
 
 @contextmanager
@@ -258,12 +257,12 @@ def opened_store(store: str | None, codebook: str | None) -> Iterator[tuple[Stor
     """Open the existing store of the settings, with its codebook; `store` and `codebook` are the options given.
 
     Raises:
-        InputError: see `load_settings`, `find_codebook` and `Store`.
+        InputError: see `load_settings`, `codebook_in_use` and `Store`.
     """
     from labels.store import Store
 
     settings = load_settings(store=store, codebook=codebook)
-    book = find_codebook(settings.codebook, settings.store)
+    book = codebook_in_use(settings)
     with Store(settings.store, create=False) as found:
         warn_of_place(settings.store)
         yield found, book, settings
@@ -276,11 +275,11 @@ def warn_of_place(store: str) -> None:
 
     file = sqlite_file(store_url(store))
     if file is not None and (place := risky_place(file)):
-        error_console.print(
+        text = (
             f"Warning: {store_name(store)} lies in {place}. If two machines write at the same time, a SQLite file can "
-            "be damaged there. Move it to a local folder, or use PostgreSQL. `communique store backup` makes a copy.",
-            soft_wrap=True,
+            "be damaged there. Move it to a local folder, or use PostgreSQL. `communique store backup` makes a copy."
         )
+        error_console.print(text, soft_wrap=True)
 
 
 def checked_annotator(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 from labels.codebook.schema import Codebook, Label, LabelExample
 from labels.errors import CodebookError, InputError, did_you_mean
 
-StepKind = Literal["rename", "merge", "split", "retire", "add"]
+StepKind = Literal["rename", "merge", "split", "retire", "add", "revise"]
 
 
 class _Kind(NamedTuple):
@@ -33,7 +33,11 @@ KINDS: dict[StepKind, _Kind] = {
     "split": _Kind(1, 2, "merge", "one label that becomes two or more", "aid=loan,gift", "{old} is now {new}"),
     "retire": _Kind(1, 0, "add", "one label", "aid", "{old} is no longer a label"),
     "add": _Kind(0, 1, "retire", "one label", "aid", "{new} is a new label"),
+    "revise": _Kind(1, 1, "revise", "one label", "aid", "the rules of {old} have changed"),
 }
+
+_ONE_NAME: tuple[StepKind, ...] = ("retire", "add", "revise")
+"""Kinds of step whose option takes a name instead of OLD=NEW."""
 
 Shape = tuple[frozenset[str], bool, bool]
 """Label names, `exclusive` and `allow_none`: they determine the label sets that a codebook allows."""
@@ -154,7 +158,8 @@ class Step:
     """A change of labels: the labels `old` of the earlier version became the labels `new` of the later version.
 
     rename: one to one; merge: several to one, which may keep one of the old names; split: one to several, one of which
-    may keep the old name; retire: one to none; add: none to one.
+    may keep the old name; retire: one to none; add: none to one; revise: a label keeps its name, but its rules changed,
+    so that annotations are read unchanged and should be checked.
 
     Raises:
         InputError: the kind is unknown, or the names are too few, too many or repeated.
@@ -173,13 +178,14 @@ class Step:
         kind, sides = KINDS[self.kind], (self.old, self.new)
         fits = (min(len(self.old), 2), min(len(self.new), 2)) == (kind.old, kind.new)
         # A label must not be renamed to itself, be named twice, or have an empty name.
-        distinct = self.old != self.new and all(len(set(side)) == len(side) for side in sides)
-        if not (fits and distinct and all(map(all, sides))):
+        renamed = (self.old != self.new) == (self.kind != "revise")
+        distinct = all(len(set(side)) == len(side) for side in sides)
+        if not (fits and renamed and distinct and all(map(all, sides))):
             raise InputError(_malformed(str(self), self.kind))
 
     def __str__(self) -> str:
         sides = [",".join(side) for side in (self.old, self.new)]
-        return f"--{self.kind} {'='.join(sides) if self.kind not in ('retire', 'add') else ''.join(sides)}"
+        return f"--{self.kind} {'='.join(sides if self.kind not in _ONE_NAME else list(filter(None, sides))[:1])}"
 
     @property
     def inverse(self) -> Step:
@@ -206,16 +212,18 @@ def step_from_json(content: Mapping[str, Any]) -> Step:
 
 
 def parse_step(kind: StepKind, text: str) -> Step:
-    """Parse a step from an option value: `old=new`, with commas between names, or a single name for retire and add.
+    """Parse a step from an option value: `old=new`, with commas between names, or one name for retire, add and revise.
 
     Raises:
         InputError: the text does not fit the kind.
     """
     sides = [tuple(name.strip() for name in side.split(",")) for side in text.split("=")]
-    if len(sides) != (1 if kind in ("retire", "add") else 2):
+    if len(sides) != (1 if kind in _ONE_NAME else 2):
         raise InputError(_malformed(f"--{kind} {text}", kind))
     if kind == "add":
         return Step(kind, (), sides[0])
+    if kind == "revise":
+        return Step(kind, sides[0], sides[0])
     return Step(kind, sides[0], sides[1] if len(sides) == 2 else ())
 
 

@@ -32,7 +32,8 @@ def reread(labels: Sequence[str], steps: Iterable[Step], undecided: Sequence[str
     A label is certain, open or absent, as in Kleene's three-valued logic. A renamed label keeps its value. A merged
     label is certain if one of its sources is certain, otherwise open if one of them is open. The parts of a split label
     are open if the old label was certain or open, otherwise absent. An added label is open in every set. A retired
-    label is removed. Applying two chains of steps one after the other gives the same result as applying them together.
+    label is removed. A revised label keeps its value. Applying two chains of steps one after the other gives the same
+    result as applying them together.
     """
     certain, open_ = dict.fromkeys(labels), dict.fromkeys(undecided)  # dicts keep the order
     for step in steps:
@@ -42,7 +43,7 @@ def reread(labels: Sequence[str], steps: Iterable[Step], undecided: Sequence[str
         for name in step.old:
             certain.pop(name, None)
             open_.pop(name, None)
-        if was_certain and step.kind in ("rename", "merge"):
+        if was_certain and step.kind in ("rename", "merge", "revise"):
             certain |= dict.fromkeys(step.new)
         elif was_certain or was_open or step.kind == "add":
             open_ |= dict.fromkeys(step.new)

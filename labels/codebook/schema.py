@@ -27,6 +27,7 @@ BY_NAME = "#"
 RESERVED_KEYS = frozenset(f"nsuq?!/:{BY_NAME}")
 """Keys that are reserved while labelling: none, skip, undo, quit, help, note, find, jump and label by name."""
 _FREE_KEYS = "123456789abcdefghijklmoprtvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_SHIPPED = resources.files("labels.codebook") / "shipped"
 _LISTED = 12
 """The maximum number of labels listed in an error message."""
 
@@ -219,9 +220,15 @@ def _refuse_repeats(what: str, values: Sequence[str]) -> None:
 
 
 def shipped_codebooks() -> list[str]:
-    """Return the names of the codebooks included in the package."""
-    folder = resources.files("labels.codebook") / "shipped"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    """Return the names of the codebooks included in the package: NAME for the newest version, and each NAME@VERSION."""
+    versions = [entry.name.removesuffix(".toml") for entry in _SHIPPED.iterdir() if "@" in entry.name]
+    return sorted({name for version in versions for name in (version, version.partition("@")[0])})
+
+
+def shipped_versions(name: str) -> list[str]:
+    """Return the shipped versions of a codebook, oldest first, as NAME@VERSION."""
+    found = [shipped for shipped in shipped_codebooks() if shipped.startswith(f"{name}@")]
+    return sorted(found, key=lambda shipped: [int(part) for part in shipped.partition("@")[2].split(".")])
 
 
 def load_codebook(name_or_path: str | Path) -> Codebook:
@@ -232,8 +239,8 @@ def load_codebook(name_or_path: str | Path) -> Codebook:
     """
     path = Path(name_or_path)
     if str(name_or_path) in shipped_codebooks() and not path.is_file():
-        text = (resources.files("labels.codebook") / "shipped" / f"{name_or_path}.toml").read_text(encoding="utf-8")
-        return parse_codebook(text, f"{name_or_path}.toml")
+        file = f"{[str(name_or_path), *shipped_versions(str(name_or_path))][-1]}.toml"
+        return parse_codebook((_SHIPPED / file).read_text(encoding="utf-8"), file)
     try:
         content = read_toml(path)
     except DataError as error:

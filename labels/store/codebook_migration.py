@@ -1,18 +1,19 @@
 """Plan and record the change from one codebook version to another, with its effects on the annotations of a store.
 
-Applying a plan records the steps and queues the sentences that the steps leave undecided. These sentences must be
-labelled again under the version that `awaited_codebooks` returns. No annotation is altered: `labels.codebook.reading`
-reads annotations under the new version.
+Applying a plan records the steps, and queues the sentences that the steps leave undecided or that revised rules
+concern. Undecided sentences must be labelled again under the version that `awaited_codebooks` returns. No annotation is
+altered: `labels.codebook.reading` reads annotations under the new version.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
 from labels.codebook.changes import Step, check_steps, shape, titled
+from labels.codebook.cues import Cue
 from labels.codebook.reading import CodebookHistory, Edge, Reading, Reread, VersionReader, reread
 from labels.codebook.schema import Codebook
 from labels.environment.settings import relabel_command
@@ -20,6 +21,7 @@ from labels.errors import CodebookError
 from labels.gold import resolve, standing
 from labels.records import Annotation
 from labels.store import CodebookMigration, QueuedSentence, Store, now
+from labels.unicode.typography import Folded
 
 _EXAMPLES = 3
 """Number of example sentences in a plan for each of the outcomes "changed" and "undecided"."""
@@ -59,7 +61,8 @@ class MigrationPlan:
     - `moved`: every annotation that the change concerns
     - `adopted`: number of annotations made under versions that are not in the store; once the plan is applied, they are
       read as if made under `old`. A version is adopted only if `old` allows all its label sets.
-    - `relabel`: the sentences that have no gold under `new` because they are undecided
+    - `relabel`: the sentences that have no gold under `new` because they are undecided, and the sentences to check
+      because the rules of a label were revised
     - `examples`: pairs of a sentence's text and its changed or undecided annotation
     - `edges`: the changes to record
     - `recorded`: whether the steps are already recorded
@@ -110,13 +113,14 @@ def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[S
         for decision in decisions
         if _leads_along(change, readers[1], decision.codebook_hash)
     )
+    undecided = _relabel(decisions, moved, readers, steps)
     return MigrationPlan(
         old=old,
         new=new,
         effects=tuple(_effect(step, moved, old) for step in steps),
         moved=moved,
         adopted=sum(decision.codebook_hash in adopted for decision in decisions),
-        relabel=_relabel(decisions, moved, readers, steps),
+        relabel=(*undecided, *_to_check(store, moved, steps, (old, new), {entry.sentence_id for entry in undecided})),
         examples=_examples(store, moved),
         edges=(*before.edges[len(kept.edges) :], *(() if recorded else (change,))),
         recorded=recorded,
@@ -172,7 +176,10 @@ def _is_recorded(change: Edge, edges: Iterable[Edge], reader: VersionReader) -> 
         CodebookError: the change is recorded with other steps.
     """
     ends = reader.canonical(change.old_hash), reader.canonical(change.new_hash)
-    same = [edge for edge in edges if (reader.canonical(edge.old_hash), reader.canonical(edge.new_hash)) == ends]
+    if ends[0] == ends[1]:  # all versions with these labels have the same canonical hash
+        same = [edge for edge in edges if (edge.old_hash, edge.new_hash) == (change.old_hash, change.new_hash)]
+    else:
+        same = [edge for edge in edges if (reader.canonical(edge.old_hash), reader.canonical(edge.new_hash)) == ends]
     for edge in same:
         if set(edge.steps) != set(change.steps):
             steps = " ".join(str(step) for step in edge.steps) or "none"
@@ -186,6 +193,8 @@ def _is_recorded(change: Edge, edges: Iterable[Edge], reader: VersionReader) -> 
 
 def _leads_along(change: Edge, reader: VersionReader, codebook_hash: str) -> bool:
     ends = reader.canonical(change.old_hash), reader.canonical(change.new_hash)
+    if ends[0] == ends[1]:
+        return codebook_hash != change.new_hash and reader.canonical(codebook_hash) == ends[0]
     return any((edge.old_hash, edge.new_hash) == ends for edge in reader.route(codebook_hash) or ())
 
 
@@ -255,6 +264,33 @@ def _reason(open_now: Sequence[Moved], readers: tuple[VersionReader, VersionRead
     return "; ".join(undeciding) or f"version {new.version} of the codebook allows other sets of labels"
 
 
+def _to_check(
+    store: Store,
+    moved: Sequence[Moved],
+    steps: Sequence[Step],
+    books: tuple[Codebook, Codebook],
+    known: Collection[str],
+) -> Iterator[QueuedSentence]:
+    """Yield the sentences, except the `known` ones, that the revised rules of a label may concern.
+
+    These have the label, or contain a cue of the label that only the new version has.
+    """
+    revised = {name for step in steps if step.kind == "revise" for name in step.new}
+    old, new = ({label.name: label for label in book.labels} for book in books)
+    added = {name: [Cue(cue) for cue in new[name].cues if cue not in old[name].cues] for name in sorted(revised)}
+    given: dict[str, set[str]] = {}
+    for one in moved if revised else ():
+        given.setdefault(one.annotation.sentence_id, set()).update(one.after.labels)
+    for sentence in store.documents.sentences(given.keys() - known) if revised else ():
+        text = Folded(sentence.text)
+        own = given[sentence.id]
+        reasons = [name for name, cues in added.items() if name in own or any(cue.is_in(text) for cue in cues)]
+        if reasons:
+            names = ", ".join(f"'{name}'" for name in reasons)
+            previous = tuple(name for name in books[1].label_names if name in own)
+            yield QueuedSentence(sentence.id, f"the rules of {names} have changed", previous)
+
+
 def _examples(store: Store, moved: Sequence[Moved]) -> tuple[tuple[str, Moved], ...]:
     chosen = [
         one
@@ -281,6 +317,7 @@ def awaited_codebooks(store: Store, queued: Collection[str]) -> dict[str, Codebo
     changes = [
         (known[e.old_hash], known[e.new_hash]) for e in history.edges if {e.old_hash, e.new_hash} <= known.keys()
     ]
+    changes = [(old, new) for old, new in changes if shape(old) != shape(new)]  # revised rules leave nothing undecided
     replaced = {shape(old) for old, _ in changes}
     newest = {new.hash: new for _, new in changes if shape(new) not in replaced}
     stands = standing(store.events.all(sentence_ids=queued) if newest else [])

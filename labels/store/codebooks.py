@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from labels.errors import CodebookError
+from labels.environment.settings import command
+from labels.errors import CodebookError, InputError
 from labels.records import CodebookMigration
 from labels.store import tables
 from labels.store.database import Database, Part, insert_new
@@ -66,6 +68,36 @@ class Codebooks(Part):
             )
         return found[0]
 
+    def in_use(self, reference: str) -> tuple[Codebook, str]:
+        """Find the codebook for work in this store: a TOML file, a shipped codebook, or a version in the store.
+
+        A store that was begun under an older version of a shipped codebook keeps it until a change is recorded.
+
+        Returns:
+            The codebook, and a note on the newer version that the store does not use yet; empty if there is none.
+
+        Raises:
+            CodebookError: see `find_codebook`.
+        """
+        from labels.codebook.schema import load_codebook, names_stored, shipped_versions
+        from labels.codebook.versions import kept_version
+
+        if names_stored(reference):
+            return self.get(reference), ""
+        newest = load_codebook(reference)
+        if not shipped_versions(reference) or Path(reference).is_file():
+            return newest, ""
+        stored = self._column(sa.select(tables.codebooks.c.hash))
+        kept = kept_version(reference, stored, [(one.old_hash, one.new_hash) for one in self.migrations()])
+        used = load_codebook(kept)
+        if used == newest:
+            return newest, ""
+        place = self._database.name
+        return used, (
+            f"{place} was begun under version {used.version} of codebook '{reference}' and keeps it. To change to "
+            f"version {newest.version}: {command('codebook', 'migrate', kept, reference, '--apply', store=place)}"
+        )
+
     def add_migration(self, migration: CodebookMigration) -> bool:
         """Record the steps between two versions.
 
@@ -105,6 +137,16 @@ def find_codebook(reference: str, store: str) -> Codebook:
         return load_codebook(reference)
     with closing(Database(store, create=False)) as database:
         return Codebooks(database).get(reference)
+
+
+def codebook_in_use(reference: str, store: str) -> tuple[Codebook, str]:
+    """Like `find_codebook`, but for work in the store; see `Codebooks.in_use`. The store need not exist yet."""
+    try:
+        database = Database(store, create=False)
+    except InputError:
+        return find_codebook(reference, store), ""
+    with closing(database):
+        return Codebooks(database).in_use(reference)
 
 
 def insert_codebooks(connection: sa.Connection, codebooks: Iterable[Codebook]) -> None:

@@ -41,7 +41,9 @@ SMALL = Targets(
     documents=30, sentences=240, each_label=20, several_labels=3, hard_negatives=20, without_label=(0.6, 0.9)
 )
 SEEDS = Path(__file__).parents[2] / "seeds"
-FRONT_MATTER = 'source: "made up {number}"\nform: {form}\nregion: {region}\nsynthetic: true\n'
+RARE = replace(SMALL, each_label=0, several_labels=0, hard_negatives=0, without_label=(0.92, 0.95), surface_from=100)
+"""Targets for a natural part of thirty documents."""
+FRONT_MATTER = 'source: "made up {number}"\nform: {form}\nregion: {region}\nsynthetic: true\n{part}'
 
 
 # -- small corpora: words that mean nothing and never recur, so that each corpus breaks what its test breaks
@@ -62,7 +64,11 @@ def random_labels(generator: random.Random, labels: Sequence[str]) -> tuple[str,
     return tuple(label for label in labels if generator.random() < 0.15)
 
 
-def write_corpus(documents: Sequence[Sequence[Text]], forms: Sequence[str] = ("wire", "feature", "readout")) -> Path:
+def write_corpus(
+    documents: Sequence[Sequence[Text]],
+    forms: Sequence[str] = ("wire", "feature", "readout"),
+    parts: Sequence[str] = ("",),
+) -> Path:
     """The folder `made` in the layout of the seeds, read twice by readers who agree; every third none is a hard one."""
     folder = Path("made")
     for name in ("documents", "annotations"):
@@ -71,7 +77,10 @@ def write_corpus(documents: Sequence[Sequence[Text]], forms: Sequence[str] = ("w
     for number, texts in enumerate(documents):
         path = folder / "documents" / f"{number:03d}.txt"
         matter = FRONT_MATTER.format(
-            number=number, form=forms[number % len(forms)], region=("asia", "europe")[number % 2]
+            number=number,
+            form=forms[number % len(forms)],
+            region=("asia", "europe")[number % 2],
+            part=parts[number % len(parts)],
         )
         path.write_text(f"---\n{matter}---\n\n" + "\n\n".join(text for text, _ in texts) + "\n", encoding="utf-8")
         (document,) = read_documents([path], reject=pytest.fail)
@@ -189,6 +198,40 @@ def test_repetition_and_surface_cues_are_caught(spoil: Callable[[list[list[Text]
     spoil(documents)
     targets = replace(SMALL, each_label=1, several_labels=0, without_label=(0, 1))
     assert set(missed(check_corpus(write_corpus(documents), BOOK, targets))) == what
+
+
+def rare_documents(n: int = 30) -> list[list[Text]]:
+    """Documents in which one sentence in sixteen has a label; all of them are the first of their document."""
+    documents = made_up_documents(BOOK.label_names, 2 * n)[n:]
+    return [
+        [(text, ("aid",) if place == 0 and number % 2 else ()) for place, (text, _) in enumerate(texts)]
+        for number, texts in enumerate(documents)
+    ]
+
+
+def test_each_part_is_held_to_its_own_targets() -> None:
+    pairs = zip(made_up_documents(BOOK.label_names), rare_documents(), strict=True)
+    mixed = [document for pair in pairs for document in pair]
+    folder = write_corpus(mixed, parts=("", "part: natural\n"))
+
+    report = check_corpus(folder, BOOK, SMALL, RARE)
+    shares = [check for check in report.checks if check.what.endswith("share of sentences without a label")]
+    assert [check.what.partition(": ")[0] for check in shares] == ["rich", "natural"]
+    assert report.missed == ()
+    # The position tells the label, which counts once the label is frequent enough for the figure to be reliable.
+    assert set(missed(check_corpus(folder, BOOK, SMALL, replace(RARE, surface_from=15)))) == {
+        "natural: surface AUC, aid"
+    }
+    assert set(missed(check_corpus(folder, BOOK, SMALL, replace(RARE, documents=31, without_label=(0.95, 0.97))))) == {
+        "natural: documents",
+        "natural: share of sentences without a label",
+    }
+
+
+def test_a_part_that_does_not_exist_is_refused_with_its_file() -> None:
+    folder = write_corpus(made_up_documents(BOOK.label_names, 3), parts=("part: ritch\n",))
+    with pytest.raises(DataError, match=r"000\.txt: `part: ritch` is not a part of a corpus\. Write rich or natural\."):
+        check_corpus(folder, BOOK, SMALL)
 
 
 def test_a_near_duplicate_is_shown_with_both_files() -> None:

@@ -15,7 +15,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from labels.agreement.report import agreement
-from labels.codebook.schema import Codebook, load_codebook, names_stored
+from labels.codebook.schema import Codebook, load_codebook
+from labels.codebook.versions import later_versions
 from labels.environment.settings import command
 from labels.errors import ColumnError, ExperimentError, InputError
 from labels.exchange.jsonl import read_annotations
@@ -81,15 +82,19 @@ def source_examples(
 def seed_examples(codebook: Codebook) -> Gold:
     """Return the gold of the starter corpus, resolved from the shipped annotations.
 
+    Under an older shipped version of the codebook, decisions made under later versions do not count.
+
     Raises:
         ExperimentError: the labels of the corpus cannot be read under `codebook`.
         DataError: a shipped file was altered and is no longer valid.
     """
     _refuse_other_codebook(codebook)
+    later = later_versions(codebook)
     lines = [
         line
         for path in sorted((shipped("seeds") / "annotations").glob("*.jsonl"))
         for line in read_annotations(path, codebook)
+        if line.event.codebook_hash not in later
     ]
     sentences = {line.sentence.id: line.sentence for line in lines}
     return _gold_examples([line.event for line in lines], sentences.values(), codebook)
@@ -315,7 +320,7 @@ def train_test_split(
 def _codebook(codebook: Codebook | str, store: Store) -> Codebook:
     if isinstance(codebook, Codebook):
         return codebook
-    return store.codebooks.get(codebook) if names_stored(codebook) else load_codebook(codebook)
+    return store.codebooks.in_use(codebook)[0]
 
 
 def _table(examples: Sequence[Example]) -> pd.DataFrame:

@@ -83,11 +83,11 @@ def load_dataset(experiment: Experiment) -> Dataset:
     # Imported here, so that training on files does not load the label store.
     from trainer.data.corpus import source_examples
 
-    codebook, named = _codebook(experiment), _named_ids(experiment)
+    (codebook, note), named = _codebook(experiment), _named_ids(experiment)
     gold, source = source_examples(data.source, _store(experiment), codebook, data.codebook, named)
     examples = listed_examples(gold.examples, data.only, gold.aliases)
     parts, notes = _corpus_parts(experiment, examples, gold.aliases, gold.without_gold)
-    return _described(codebook, parts, source, [*gold.notes, *notes], divided=True)
+    return _described(codebook, parts, source, [*gold.notes, *filter(None, [note]), *notes], divided=True)
 
 
 def dataset_of(examples: Sequence[Example], codebook: Codebook, experiment: Experiment, source: str) -> Dataset:
@@ -155,16 +155,17 @@ def _contradiction_notes(examples: Iterable[Example]) -> Iterator[str]:
         )
 
 
-def _codebook(experiment: Experiment) -> Codebook:
+def _codebook(experiment: Experiment) -> tuple[Codebook, str]:
+    """Return the experiment's codebook, and a note if the store keeps an older version of a shipped codebook."""
     name = _codebook_name(experiment)
     if name == "infer":
         raise ExperimentError('data.codebook = "infer" needs a file in data.train. Add data.train or name a codebook.')
     if _from_store(experiment):
-        from labels.store.codebooks import find_codebook
+        from labels.store.codebooks import codebook_in_use
 
-        return find_codebook(name, _store(experiment))
+        return codebook_in_use(name, _store(experiment))
     try:
-        return load_codebook(name)
+        return load_codebook(name), ""
     except CodebookError:
         if not names_stored(name):
             raise
@@ -223,7 +224,7 @@ def _read_files(experiment: Experiment) -> LabelledFiles:
     if data.validation and not data.test:
         raise ExperimentError("data.validation needs data.test: set both, or set only data.train to split its rows.")
     files = [(Path(file), part) for part in PARTS if (file := getattr(data, part))]
-    codebook = None if _codebook_name(experiment) == "infer" else _codebook(experiment)
+    codebook = None if _codebook_name(experiment) == "infer" else _codebook(experiment)[0]
     return read_labelled(files, codebook, ReadingOptions(data.text_column, data.label_column, data.blank))
 
 
