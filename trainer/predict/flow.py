@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -11,14 +11,22 @@ from typing import Any
 
 from labels.environment.progress import report_progress
 from labels.errors import DataError
-from labels.output.table_files import json_lines
 from trainer.calibration.calibration import Probabilities
 from trainer.model.model import Model
 from trainer.predict.blocks import Block, Source
 from trainer.predict.job import DOCUMENTS, REJECTS, REPEATS, SENTENCES, TEXTS, Job, KeptTexts
 from trainer.predict.outcome import Answers, PredictReport
 from trainer.predict.pool import WorkerPool
-from trainer.predict.worker import Plan, Processing, Rendered, Repeats, Split, in_batches
+from trainer.predict.worker import (
+    Plan,
+    Processing,
+    Rendered,
+    Repeats,
+    Split,
+    count_block,
+    in_batches,
+    reject_lines,
+)
 from trainer.predict.writing import rejects_output
 
 
@@ -187,31 +195,18 @@ class Flow:
         assert one.fresh is not None
         assert one.rendered is not None
         rendered, split = one.rendered.result(), one.split.result()
-        rejects = json_lines({"file": left.file, "row": left.row, "reason": left.reason} for left in split.left_out)
         pieces = {
             SENTENCES: rendered.sentences,
-            REJECTS: "".join(rejects).encode(),
+            REJECTS: reject_lines(split.left_out),
             REPEATS: self._repeats.log(one.plan, one.fresh.result()),
         }
         pieces |= {DOCUMENTS: rendered.documents} if self._processing.documents else {}
         self._job.append(pieces | ({TEXTS: one.texts} if self._texts else {}))
-        self._count(one, split, one.plan)
+        count_block(self._job.state.report, split, one.plan, dict(zip(self._model.labels, one.assigned, strict=True)))
         state = self._job.state
         state.blocks, state.cursor, state.share = one.block.number + 1, one.block.after, one.block.share
         self._job.save()
         return one.block
-
-    def _count(self, one: _InWork, split: Split, plan: Plan) -> None:
-        report = self._job.state.report
-        report.documents += split.documents
-        report.sentences += len(plan.slots)
-        report.repeated += len(plan.slots) - len(plan.fresh)
-        report.boilerplate += split.boilerplate
-        report.assigned += Counter(dict(zip(self._model.labels, one.assigned, strict=True)))
-        for left in split.left_out:
-            report.reject(left.message)
-        for note in split.notes:
-            report.note(note)
 
     def _report_files(self, done: int, files: int) -> None:
         for file in range(self._files_done + 1, done + 1):

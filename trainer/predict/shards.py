@@ -9,21 +9,19 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from labels.output.drafts import explained
-from labels.output.table_files import json_lines
 from labels.store import Extent, Store
 from trainer.model.model import Model
 from trainer.predict.blocks import Block, FileBlocks, Source, StoreBlocks
 from trainer.predict.inputs import InputFile
 from trainer.predict.outcome import Answers, PredictReport
-from trainer.predict.worker import Processing, Repeats, Split, Worker, in_batches
+from trainer.predict.worker import Processing, Repeats, Worker, count_block, in_batches, reject_lines
 from trainer.predict.writing import to_parquet
 
 SHARD = 16
@@ -133,10 +131,11 @@ class ShardWriter:
             rendered = worker.render(block.number, answers, 1, 1)
             own["parts"].append(rendered.sentences)
             own["documents"].append(rendered.documents)
-            _count(report, split, answers, self._model.labels, len(plan.fresh))
+            count_block(
+                report, split, plan, dict(zip(self._model.labels, answers.decisions.sum(axis=0).tolist(), strict=True))
+            )
             left_out += split.left_out
-        lines = json_lines({"file": one.file, "row": one.row, "reason": one.reason} for one in left_out)
-        self._replace("rejects", f"{shard.name}.jsonl", "".join(lines).encode())
+        self._replace("rejects", f"{shard.name}.jsonl", reject_lines(left_out))
         meta = {"report": report.to_json(), "last": shard.last}
         if self._processing.documents:
             self._write_parquet("documents", shard.name, b"".join(own["documents"]), {})
@@ -160,18 +159,6 @@ class ShardWriter:
     def _fresh(self, kind: str) -> Path:
         # Ray may run the work of a worker that seems dead twice.
         return self._folder / kind / f".{uuid.uuid4().hex}.new"
-
-
-def _count(report: PredictReport, split: Split, answers: Answers, labels: Sequence[str], fresh: int) -> None:
-    report.documents += split.documents
-    report.sentences += len(answers.decisions)
-    report.repeated += len(answers.decisions) - fresh
-    report.boilerplate += split.boilerplate
-    report.assigned += Counter(dict(zip(labels, answers.decisions.sum(axis=0).tolist(), strict=True)))
-    for left in split.left_out:
-        report.reject(left.message)
-    for note in split.notes:
-        report.note(note)
 
 
 def read_meta(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from labels.output.table_files import json_lines
 from labels.records import Document, Sentence
 from labels.text.sentences import count_boilerplate, split_sentences, whole_sentence
 from trainer.calibration.calibration import Probabilities
 from trainer.model.model import Model
 from trainer.predict.blocks import Block, LeftOut, Passage, Reading
-from trainer.predict.outcome import Answers, document_row, sentence_rows
+from trainer.predict.outcome import Answers, PredictReport, document_row, sentence_rows
 from trainer.predict.writing import Writing
 
 # -- repeated sentences
@@ -260,6 +261,25 @@ class Worker:
             own = Answers(answers.probabilities[part], answers.decisions[part])
             yield document_row(identifier, document, own, self._processing.sentences.stamp)
             start += count
+
+
+def count_block(report: PredictReport, split: Split, plan: Plan, assigned: Mapping[str, int]) -> None:
+    """Add the counts of a block to a report; `assigned` is the number of sentences by label."""
+    report.documents += split.documents
+    report.sentences += len(plan.slots)
+    report.repeated += len(plan.slots) - len(plan.fresh)
+    report.boilerplate += split.boilerplate
+    report.assigned += Counter(assigned)
+    for left in split.left_out:
+        report.reject(left.message)
+    for note in split.notes:
+        report.note(note)
+
+
+def reject_lines(left_out: Iterable[LeftOut]) -> bytes:
+    """The lines of `OUT.rejects.jsonl` for files and rows that were left out."""
+    lines = json_lines({"file": one.file, "row": one.row, "reason": one.reason} for one in left_out)
+    return "".join(lines).encode()
 
 
 def in_batches(model: Model, texts: Sequence[str]) -> Probabilities:
