@@ -21,7 +21,7 @@ from labels.errors import CodebookError
 from labels.gold import resolve, standing
 from labels.records import Annotation
 from labels.store import CodebookMigration, QueuedSentence, Store, now
-from labels.unicode.typography import Folded
+from labels.unicode import Folded
 
 _EXAMPLES = 3
 """Number of example sentences in a plan for each of the outcomes "changed" and "undecided"."""
