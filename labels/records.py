@@ -11,9 +11,8 @@ numbered within their file. Line ends and Unicode normalization (NFC) do not cha
 recognizes a text whose white space at the ends, or at the ends of its lines, has changed (`Document.trimmed_id`). The
 text itself is never changed.
 
-Earlier releases identified a document by `sha256(source + "\\n" + text)`, in which the source could be the name of a
-file. Documents keep such ids forever (`Document.former_ids`); `labels.store.texts.identity` recognizes both kinds of
-ids.
+Earlier releases identified a document by `sha256(source + "\\n" + text)`; the source could be the name of a file.
+Documents keep such ids forever (`Document.former_ids`); `labels.store.texts.identity` recognizes both kinds of ids.
 """
 
 from __future__ import annotations
@@ -41,11 +40,8 @@ RANDOM_STRATEGIES = ("random", "overlap")
 """Strategies that draw simple random samples, which are suitable for estimates and for measuring agreement."""
 
 RETESTS = ("retest", "retest-only")
-"""Strategies that show annotators sentences that they have labelled before.
-
-Decisions from "retest" draws, which earlier releases made, replace the annotator's first decision. Decisions from
-"retest-only" draws only measure consistency.
-"""
+"""Strategies that show annotators sentences that they labelled before. Decisions from "retest" draws, which earlier
+releases made, replace the annotator's first decision; decisions from "retest-only" draws only measure consistency."""
 
 PLANTED = "planted"  # the strategy of sentences with known answers, mixed into a draw to measure its annotator
 
@@ -287,6 +283,8 @@ class DrawItem:
     - `stratum`: the part of the frame that the sentence was drawn from, or the reason to label it again
     - `previous`: the sentence's earlier labels; None if it had not been labelled
     - `position`: index among all sentences drawn at the same time; None for the index in the draw's `items`
+    - `stratum_size`: how many sentences, or clusters, the stratum has in the frame; None if unknown
+    - `cluster`: the article with which the sentence was drawn; empty if sentences were drawn one by one
     """
 
     sentence_id: str
@@ -294,13 +292,15 @@ class DrawItem:
     stratum: str = ""
     previous: tuple[str, ...] | None = None
     position: int | None = None
+    stratum_size: int | None = None
+    cluster: str = ""
 
 
 @dataclass(frozen=True)
 class Draw:
     """A sample of sentences assigned to one annotator, and how it was drawn.
 
-    - `frame_hash`, `frame_size`: the sentences that the sample was drawn from (`labels.store.Frame`)
+    - `frame_hash`, `frame_size`, `frame_last`, `frame_seq`, `frame_held`: the frame (`labels.store.Frame`)
     - `items`: the sentences, in the order in which the annotator sees them
     - `model_id`: the model whose scores were used; empty if none
     - `query`: the search words, or the name of the other annotator; empty for other strategies
@@ -318,6 +318,9 @@ class Draw:
     model_id: str = ""
     query: str = ""
     released_at: str | None = None
+    frame_last: int | None = None
+    frame_seq: int | None = None
+    frame_held: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -339,10 +342,7 @@ class ScoringModel:
 
 @dataclass(frozen=True)
 class CodebookMigration:
-    """The recorded steps from one version of a codebook to another.
-
-    `steps` are plain JSON values; `labels.codebook.changes.step_from_json` reads a step.
-    """
+    """The steps between two versions of a codebook, as JSON values that `labels.codebook.changes` reads."""
 
     old_hash: str
     new_hash: str

@@ -14,7 +14,7 @@ from labels.exchange.fields import KEY
 from labels.exchange.foreign import LeftOut, Reader
 from labels.exchange.formats import BUILTINS, PLUGINS, Format, Note, Placed, find_format
 from labels.exchange.lines import Line, UnseenLine
-from labels.records import CodebookMigration
+from labels.records import CodebookMigration, Draw
 from labels.text.rows import Row
 
 REPEATED = "repeated records"
@@ -32,7 +32,7 @@ class Batch:
     - `left_out`: numbers of records that are neither, by reason
     - `notes`: remarks on how the file was read
     - `format`: the format of the file
-    - `codebooks`, `migrations`: codebook versions in the file, and the changes between them
+    - `codebooks`, `migrations`, `draws`: codebook versions in the file, the changes between them, and samples
     - `is_log`: whether the lines are a full history, including replaced and undone decisions
     """
 
@@ -41,6 +41,7 @@ class Batch:
     left_out: Mapping[str, int] = field(default_factory=dict)
     codebooks: Sequence[Codebook] = ()
     migrations: Sequence[CodebookMigration] = ()
+    draws: Sequence[Draw] = ()
     is_log: bool = False
     unseen: Sequence[UnseenLine] = ()
     notes: Sequence[str] = ()
@@ -83,6 +84,7 @@ def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: 
         left_out,
         codebooks=[content for content in contents if isinstance(content, Codebook)],
         migrations=[content for content in contents if isinstance(content, CodebookMigration)],
+        draws=[content for content in contents if isinstance(content, Draw)],
         is_log=is_log,
         unseen=[content for content in contents if isinstance(content, UnseenLine)],
         notes=list(dict.fromkeys(notes)),

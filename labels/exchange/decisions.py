@@ -15,7 +15,7 @@ from labels.codebook.reading import Reading, VersionReader
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, did_you_mean
 from labels.gold import resolve, standing
-from labels.records import Annotation, CodebookMigration, Sentence, State
+from labels.records import Annotation, CodebookMigration, Draw, Sentence, State
 from labels.store import Store
 
 Carries = Literal["events", "decisions", "gold"]
@@ -34,7 +34,8 @@ class Selection:
     """The decisions to export, in the order in which they were made.
 
     `left_out` counts decisions or sentences that are not exported, by reason. With events, `versions` has the codebook
-    versions of the store if there are several, and `migrations` has the recorded changes between versions.
+    versions of the store if there are several, `migrations` has the recorded changes between versions, and `draws` has
+    the samples with known probabilities, with all their sentences.
     """
 
     decisions: list[Decision]
@@ -42,6 +43,7 @@ class Selection:
     codebook: Codebook
     versions: Sequence[Codebook] = ()
     migrations: Sequence[CodebookMigration] = ()
+    draws: Sequence[Draw] = ()
 
     def by_sentence(self) -> list[list[Decision]]:
         """The decisions grouped by sentence, in the order of each sentence's first decision."""
@@ -84,9 +86,13 @@ def _all_events(store: Store, codebook: Codebook, annotator: str) -> Selection:
     used = {event.codebook_hash for event in events} & versions.keys()
     # A file with one version does not need its codebook: the import command specifies a codebook.
     several = len(used) > 1 or bool(migrations)
-    return Selection(
-        _with_sentences(store, events), {}, codebook, list(versions.values()) if several else [], migrations
-    )
+    # Draws of earlier releases have no more to say than the lines of their events.
+    samples = store.designs.samples(annotator)
+    draws = [draw for draw in samples if any(item.stratum_size is not None for item in draw.items)]
+    known = {draw.id for draw in draws}
+    kept = [event if event.draw_id in known else replace(event, draw_id="") for event in events]
+    listed = list(versions.values()) if several else []
+    return Selection(_with_sentences(store, kept), {}, codebook, listed, migrations, draws)
 
 
 def _standing_decisions(store: Store, codebook: Codebook, annotator: str, states: Collection[State]) -> Selection:

@@ -152,6 +152,7 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
         documents=[line.document for line in texts if line.document is not None],
         codebooks=[*batch.codebooks, codebook],
         migrations=batch.migrations,
+        draws=batch.draws,
         repeats=repeats,
         source=batch.path.name,
         format=batch.format.name if batch.format else "",

@@ -54,7 +54,7 @@ from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
 from labels.exchange.lines import Line, UnseenLine
 from labels.output.drafts import write_whole
 from labels.output.table_files import json_lines, json_text, write_csv, write_parquet
-from labels.records import Annotation, CodebookMigration, Sentence, State
+from labels.records import Annotation, CodebookMigration, Draw, Sentence, State
 from labels.text.rows import Row, read_rows
 from labels.unicode import read_text
 
@@ -72,11 +72,11 @@ class Note:
 Decided = ForeignDecision | Unseen | LeftOut
 """The decision in a record, a text without a decision, or a record that was left out."""
 
-Content = Line | UnseenLine | LeftOut | Note | Codebook | CodebookMigration
+Content = Line | UnseenLine | LeftOut | Note | Codebook | CodebookMigration | Draw
 """The content of a record: a decision, a text without a decision, a record that was left out, a remark on the file, a
-codebook version, or a change between versions.
+codebook version, a change between versions, or a draw.
 
-Only native files contain codebook versions and changes.
+Only native files contain the last three.
 """
 
 _GOLD_ONLY = (

@@ -4,7 +4,7 @@
 Recipients need the documents and ingest them first. Their sentences then have the same ids as the events.
 
 If a store has several codebook versions, the file starts with one line per version and one line per change between
-versions.
+versions. Each probability sample has a line with its frame, strata and sentences, decided or not.
 
 Other people's JSONL files often have only the columns `text` and `label`. Such a file is read as a table
 (`labels.exchange.tabular`), so that its rows become decisions.
@@ -13,7 +13,7 @@ Other people's JSONL files often have only the columns `text` and `label`. Such 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from labels.codebook.changes import step_from_json
@@ -24,11 +24,14 @@ from labels.exchange.foreign import Reader, native_stamp
 from labels.exchange.formats import Content, Format, Placed
 from labels.exchange.lines import Line, format_line, parse_line
 from labels.exchange.tabular import PLAIN
-from labels.records import CodebookMigration
+from labels.records import CodebookMigration, Draw, DrawItem
 from labels.text.rows import Row, read_rows
 
-CODEBOOK, MIGRATION = "codebook", "codebook_migration"
-"""Keys that mark a line with a codebook version or a change between versions; the content is under the key."""
+CODEBOOK, MIGRATION, DRAW = "codebook", "codebook_migration", "draw"
+"""Keys that mark a line with a codebook version, a change between versions, or a draw; the content is under the key."""
+
+_LOCAL = ("frame_last", "frame_seq")
+"""Fields of a draw that count the rows of one store, and mean nothing in another."""
 
 _NATIVE = ("event_id", "event", "codebook_hash")
 """Columns of native lines that no table has."""
@@ -48,10 +51,15 @@ class NativeFormat(Format):
         codebook in use.
         """
         versions: dict[str, Codebook] = {}
+        draws: set[str] = set()
         for place, row in records:
-            content = _codebook_line(row, place)
+            content = _draw_line(row, place) or _codebook_line(row, place)
             if isinstance(content, Codebook):
                 versions[content.hash] = content
+            if isinstance(content, Draw):
+                draws.add(content.id)
+            if row.get("draw_id") and row["draw_id"] not in draws:
+                row = row | {"draw_id": ""}  # without its draw, the line itself says how the sentence was drawn
             # Codebook lines come before the events that refer to them.
             codebook = versions.get(str(row.get("codebook_hash")), reader.codebook)
             yield content or self._event(row, place, codebook)
@@ -62,6 +70,9 @@ class NativeFormat(Format):
             yield {CODEBOOK: dump_codebook(version)}
         for migration in selection.migrations:
             yield {MIGRATION: asdict(migration) | {"steps": [dict(step) for step in migration.steps]}}
+        for draw in selection.draws:
+            content = {name: value for name, value in asdict(draw).items() if name not in _LOCAL}
+            yield {DRAW: content | {"items": [_item_row(item) for item in draw.items]}}
         for event, sentence in selection.decisions:
             yield format_line(Line(event, sentence)) if self.texts else native_stamp(event, sentence)
 
@@ -78,7 +89,7 @@ class JSONLines(NativeFormat):
     name = "jsonl"
     not_written = (
         "documents: a sentence is written without the surrounding text",
-        "model scores, and all data on draws except strategy and inclusion probability",
+        "model scores, and draws without known inclusion probabilities, except their strategy",
     )
 
     def for_file(self, path: Path) -> Format:
@@ -89,7 +100,8 @@ class JSONLines(NativeFormat):
     def is_own(self, record: Row) -> bool:
         """Whether the row is a native line."""
         # Data on events can have an `event_id` of their own.
-        return CODEBOOK in record or MIGRATION in record or sum(column in record for column in _NATIVE) > 1
+        own_lines = any(key in record for key in (CODEBOOK, MIGRATION, DRAW))
+        return own_lines or sum(column in record for column in _NATIVE) > 1
 
 
 class Standoff(NativeFormat):
@@ -114,6 +126,37 @@ def read_annotations(path: Path, codebook: Codebook) -> Iterator[Line]:
     """
     contents = JSONL.parse(JSONL.read(path), Reader(path, JSONL.name, codebook))
     return (content for content in contents if isinstance(content, Line))
+
+
+def _item_row(item: DrawItem) -> Row:
+    """The fields of an item that are not at their defaults."""
+    defaults = {one.name: one.default for one in fields(DrawItem)}
+    return {name: value for name, value in vars(item).items() if name == "sentence_id" or value != defaults[name]}
+
+
+def _draw_line(row: Row, place: str) -> Draw | None:
+    """The draw in a line; None for other lines.
+
+    Raises:
+        DataError: a field is missing or unknown, has the wrong type, or a probability is not in (0, 1].
+    """
+    if not isinstance(row.get(DRAW), dict):
+        return None
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        found = TypeAdapter(Draw).validate_python(row[DRAW])  # pydantic checks the types of a dataclass's fields
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, (DRAW, *problem["loc"])))
+        raise DataError(f"{place}: `{key}`: {problem['msg']}. Export the file again.") from None
+    for item in found.items:
+        if item.inclusion_probability is not None and not 0 < item.inclusion_probability <= 1:
+            raise DataError(
+                f"{place}: the inclusion probability of sentence {item.sentence_id} must be in (0, 1], not "
+                f"{item.inclusion_probability}. Export the file again."
+            )
+    return replace(found, frame_last=None, frame_seq=None)
 
 
 def _codebook_line(row: Row, place: str) -> Codebook | CodebookMigration | None:

@@ -45,6 +45,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "basis": (str,),
     "informed": (bool,),
     "undoes": (str,),
+    "draw_id": (str,),
 }
 COLUMNS = tuple(_TYPES)
 """The columns of a native line, in order."""
@@ -153,8 +154,8 @@ def format_line(line: Line) -> Row:
     values["labels"] = list(line.event.labels)
     values["suggestion"] = None if line.event.suggestion is None else list(line.event.suggestion)
     values["extra"] = None if line.event.extra is None else dict(line.event.extra)
-    # `undoes` is rare, and earlier releases do not know it.
-    return {column: values[column] for column in COLUMNS if column != "undoes" or values[column]}
+    # Earlier releases do not know these columns.
+    return {column: values[column] for column in COLUMNS if column not in ("undoes", "draw_id") or values[column]}
 
 
 def parse_line(row: Row, place: str, codebook: Codebook) -> Line:

@@ -13,7 +13,7 @@ from random import Random
 from labels.environment.settings import command
 from labels.errors import InputError, did_you_mean
 from labels.sampling.clusters import representatives
-from labels.store import DrawItem, Store, Uncertainty
+from labels.store import DrawItem, Frame, Store, Uncertainty
 from labels.unicode import fold
 
 AUDIT_EDGES = (0.0, 0.02, 0.1, 0.3, 0.6, 0.9, 1.0)
@@ -67,8 +67,7 @@ class Plan:
     """A planned draw: items by strategy, and the overlap sentences already drawn for another annotator."""
 
     items: dict[str, list[DrawItem]]
-    frame_size: int | None = None
-    frame_hash: str = ""
+    frame: Frame | None = None
     second_readings: list[str] = field(default_factory=list)
 
 
@@ -83,10 +82,8 @@ def _random(store: Store, annotator: str, request: DrawRequest, generator: Rando
     shared = round(request.overlap * request.size) if frame.size or not request.overlap else request.size
     candidates = store.draws.overlap_candidates(annotator, coders=request.coders) if shared else []
     second_readings = generator.sample(candidates, min(shared, len(candidates)))
-    ids = store.unseen.random(request.size - len(second_readings), generator)
-    # The frame may have grown since its size was read, and a probability must not exceed 1.
-    probability = len(ids) / max(frame.size, len(ids)) if ids else None
-    fresh = [DrawItem(identifier, probability) for identifier in ids]
+    ids = store.unseen.random(request.size - len(second_readings), generator, last=frame.last)
+    fresh = _sampled(ids, frame.size)
     # A share of the drawn sentences, not of `size`: otherwise the last few sentences of a store would all be overlap.
     opened = max(0, round(request.overlap * (len(second_readings) + len(fresh))) - len(second_readings))
     kinds = {item.sentence_id: "overlap" for item in [*second_readings, *fresh[:opened]]}
@@ -95,7 +92,14 @@ def _random(store: Store, annotator: str, request: DrawRequest, generator: Rando
     items: dict[str, list[DrawItem]] = {"random": [], "overlap": []}
     for position, item in enumerate(mixed):
         items[kinds.get(item.sentence_id, "random")].append(replace(item, position=position))
-    return Plan(items, frame.size, frame.hash, [item.sentence_id for item in second_readings])
+    return Plan(items, frame, [item.sentence_id for item in second_readings])
+
+
+def _sampled(ids: Sequence[str], size: int, stratum: str = "") -> list[DrawItem]:
+    """The items of a simple random sample from a stratum of this size."""
+    # Reservations may have ended since the size was read, and a probability must not exceed 1.
+    size = max(size, len(ids))
+    return [DrawItem(one, len(ids) / size, stratum, stratum_size=size) for one in ids]
 
 
 def _overlap(store: Store, annotator: str, request: DrawRequest, generator: Random) -> Plan:
@@ -120,7 +124,7 @@ def _also_by(store: Store, annotator: str, request: DrawRequest, generator: Rand
         wanted = max(0, round(request.share * len(decided)) - (len(decided) - len(frame)))
     ids = generator.sample(frame, min(wanted, len(frame)))
     frame_hash = hashlib.sha256("\n".join(frame).encode()).hexdigest()[:16]
-    return Plan({"also-by": [DrawItem(one, len(ids) / len(frame)) for one in ids]}, len(frame), frame_hash)
+    return Plan({"also-by": _sampled(ids, len(frame))}, Frame(len(frame), frame_hash))
 
 
 def _other_annotator(store: Store, annotator: str, request: DrawRequest) -> str:
@@ -149,7 +153,7 @@ def _skipped(store: Store, annotator: str, request: DrawRequest, generator: Rand
     """A random sample of the sentences that someone skipped and nobody has decided on."""
     waiting = store.waiting.skipped(annotator)
     ids = generator.sample(waiting, min(request.size, len(waiting)))
-    return Plan({"skipped": [DrawItem(one, len(ids) / len(waiting)) for one in ids]}, len(waiting))
+    return Plan({"skipped": _sampled(ids, len(waiting))}, Frame(len(waiting), ""))
 
 
 def _document(store: Store, _: str, request: DrawRequest, generator: Random) -> Plan:
@@ -159,6 +163,7 @@ def _document(store: Store, _: str, request: DrawRequest, generator: Random) -> 
     with free sentences have the same inclusion probability, and so have their sentences. The versions of an article
     are drawn together.
     """
+    frame = store.unseen.frame()
     free, first = store.unseen.by_document(), store.documents.first_versions()
     articles: dict[str, list[str]] = {}
     for document in free:
@@ -168,8 +173,12 @@ def _document(store: Store, _: str, request: DrawRequest, generator: Random) -> 
         return Plan({})
     count = min(len(articles), max(1, round(request.size * len(articles) / total)))
     chosen = generator.sample(sorted(articles), count)
-    ids = store.unseen.of_documents([document for article in chosen for document in articles[article]])
-    return Plan({"document": [DrawItem(one, count / len(articles)) for one in ids]}, total, store.unseen.frame_hash())
+    items = [
+        DrawItem(one, count / len(articles), stratum_size=len(articles), cluster=article)
+        for article in chosen
+        for one in store.unseen.of_documents(articles[article])
+    ]
+    return Plan({"document": items}, frame)
 
 
 def _uncertainty(store: Store, _: str, request: DrawRequest, __: Random) -> Plan:
@@ -263,18 +272,16 @@ def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> Pla
     items: list[DrawItem] = []
     for (low, high), numbers, share in zip(bands, strata, _shares([len(s) for s in strata], request.size), strict=True):
         ids = store.documents.ids_of_numbers(generator.sample(list(numbers), share))
-        probability = share / len(numbers) if share else None
-        items += [DrawItem(identifier, probability, f"{low:g}-{high:g}") for identifier in ids]
+        items += _sampled(ids, len(numbers), f"{low:g}-{high:g}")
     generator.shuffle(items)
-    return Plan({"audit": items}, sum(map(len, strata)), store.unseen.frame_hash())
+    return Plan({"audit": items}, store.unseen.whole())
 
 
 def _simple_audit(store: Store, request: DrawRequest, generator: Random) -> Plan:
     """A simple random sample of all sentences to label, decided or not."""
-    size = store.counts.labellable()
-    ids = store.unseen.random(request.size, generator, decided=True)
-    probability = len(ids) / max(size, len(ids)) if ids else None
-    return Plan({"audit": [DrawItem(one, probability) for one in ids]}, size, store.unseen.frame_hash())
+    frame = store.unseen.whole()
+    ids = store.unseen.random(request.size, generator, decided=True, last=frame.last)
+    return Plan({"audit": _sampled(ids, frame.size)}, frame)
 
 
 def _shares(sizes: Sequence[int], total: int) -> list[int]:
@@ -297,7 +304,7 @@ def _retest(store: Store, annotator: str, request: DrawRequest, generator: Rando
     before = (datetime.now(UTC) - request.retest_after).isoformat(timespec="microseconds")
     own = store.draws.own_decisions(annotator, before=before)
     ids = generator.sample(own, min(request.size, len(own)))
-    return Plan({"retest-only": [DrawItem(identifier, len(ids) / len(own)) for identifier in ids]}, len(own))
+    return Plan({"retest-only": _sampled(ids, len(own))}, Frame(len(own), ""))
 
 
 def _relabel(store: Store, annotator: str, request: DrawRequest, _: Random) -> Plan:

@@ -37,7 +37,7 @@ def with_planted(plan: Plan, ids: list[str], share: float, generator: Random) ->
     items: dict[str, list[DrawItem]] = {strategy: [] for strategy in (*plan.items, PLANTED)}
     for position, (strategy, item) in enumerate(ordered):
         items[strategy].append(replace(item, position=position))
-    return Plan(items, plan.frame_size, plan.frame_hash, plan.second_readings)
+    return Plan(items, plan.frame, plan.second_readings)
 
 
 def _in_order(plan: Plan) -> list[tuple[str, DrawItem]]:

@@ -138,14 +138,17 @@ def _unfinished(store: Store, annotator: str, request: DrawRequest) -> Assignmen
 
 
 def _draws(plan: Plan, annotator: str, request: DrawRequest) -> tuple[Draw, ...]:
-    created_at = now()
+    created_at, frame = now(), plan.frame
     return tuple(
         Draw(
             id=uuid.uuid4().hex[:16],
             strategy=strategy,
             annotator=annotator,
-            frame_hash=plan.frame_hash,
-            frame_size=plan.frame_size,
+            frame_hash=frame.hash if frame else "",
+            frame_size=frame.size if frame else None,
+            frame_last=frame.last if frame else None,
+            frame_seq=frame.seq if frame else None,
+            frame_held=frame.held if frame else None,
             seed=request.seed,
             created_at=created_at,
             items=tuple(items),

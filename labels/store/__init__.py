@@ -20,7 +20,8 @@ from labels.store.contents import Contents, Extent
 from labels.store.counts import AnnotatorProgress, Counts, StrategyProgress, TextCounts
 from labels.store.database import Database, last_midnight, now
 from labels.store.documents import Context, Documents
-from labels.store.events import Draft, Events
+from labels.store.events import Draft, Events, insert_draw
+from labels.store.queues.designs import CorpusSentence, Designs
 from labels.store.queues.draws import SHARED, Draws, Held
 from labels.store.queues.planted import Planted
 from labels.store.queues.relabelling import QueuedSentence, Relabelling
@@ -42,6 +43,7 @@ __all__ = [
     "AnnotatorProgress",
     "CodebookMigration",
     "Context",
+    "CorpusSentence",
     "DocumentSummary",
     "Draft",
     "Draw",
@@ -79,6 +81,7 @@ class Store:
     - `events`: append-only annotation events, and unconfirmed drafts
     - `unseen`: the sentences that are free to be drawn
     - `draws`: samples given to annotators, and reservations
+    - `designs`: probability samples, and what describes their frames
     - `relabelling`: the queue of sentences to be labelled again
     - `planted`: sentences whose answer is known
     - `waiting`: skipped sentences and drafts
@@ -104,6 +107,7 @@ class Store:
         self.events = Events(self._database)
         self.unseen = Unseen(self._database)
         self.draws = Draws(self._database)
+        self.designs = Designs(self._database)
         self.relabelling = Relabelling(self._database)
         self.planted = Planted(self._database)
         self.waiting = Waiting(self._database)
@@ -137,11 +141,12 @@ class Store:
         documents: Iterable[Document] = (),
         codebooks: Iterable[Codebook] = (),
         migrations: Iterable[CodebookMigration] = (),
+        draws: Iterable[Draw] = (),
         repeats: Repeats | None = None,
         source: str = "",
         format: str = "",
     ) -> ImportBatch:
-        """Add sentences, their events, and related documents, codebooks and migrations, in one transaction.
+        """Add sentences, their events, and related documents, codebooks, migrations and draws, in one transaction.
 
         Entries that are already in the store do not change. Sentences that the store knows under other ids, such as
         ids from an earlier release, are recognized.
@@ -165,6 +170,9 @@ class Store:
             if repeats is not None:
                 insert_aliases(connection, ((other, one.id) for other, one in repeats.sentences.items()))
                 insert_links(connection, repeats.links)
+            for draw in draws:
+                items = (replace(one, sentence_id=ids.get(one.sentence_id, one.sentence_id)) for one in draw.items)
+                insert_draw(connection, replace(draw, items=tuple(items)))
             moved = [replace(one, sentence_id=ids.get(one.sentence_id, one.sentence_id)) for one in events]
             return record_batch(connection, moved, source=source, format=format)
 

@@ -30,7 +30,7 @@ A transaction that first reads and then asks for the lock can fail midway: if an
 SQLite refuses the lock at once, regardless of the busy timeout.
 """
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest revision of the tables; a test compares it with `labels.store.tables`."""
 
 _BUSY_SECONDS = 60

@@ -52,7 +52,7 @@ class Events(Part):
             annotator: return only the events of this annotator.
             sentence_ids: return only the events on these sentences.
         """
-        query = _event_query().where(~tables.is_removed(tables.events.c.sentence_id)).order_by(tables.events.c.seq)
+        query = event_query().where(~tables.is_removed(tables.events.c.sentence_id)).order_by(tables.events.c.seq)
         if annotator is not None:
             query = query.where(tables.events.c.annotator == annotator)
         if sentence_ids is None:
@@ -64,7 +64,7 @@ class Events(Part):
         """Return the annotator's events from the given draws, in the order in which they were appended."""
         items, events = tables.draw_items, tables.events
         query = (
-            _event_query()
+            event_query()
             .where(events.c.annotator == annotator, events.c.draw_id.in_(draw_ids))
             .where(events.c.sentence_id.in_(sa.select(items.c.sentence_id).where(items.c.draw_id.in_(draw_ids))))
             .order_by(events.c.seq)
@@ -234,7 +234,7 @@ def fold(connection: sa.Connection, sentence_ids: set[str]) -> None:
     """
     events, decisions = tables.events, tables.decisions
     stored = (events.c.sentence_id, events.c.annotator, events.c.event, events.c.seq, events.c.state)
-    query = _event_query(*stored, events.c.draw_id, events.c.event_id, events.c.undoes).where(
+    query = event_query(*stored, events.c.draw_id, events.c.event_id, events.c.undoes).where(
         ~tables.is_removed(events.c.sentence_id)
     )
     for batch in batches(sorted(sentence_ids)):
@@ -260,7 +260,7 @@ def _labellable(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
 # -- events <-> rows
 
 
-def _event_query(*columns: sa.Column[Any]) -> sa.Select[Any]:
+def event_query(*columns: sa.Column[Any]) -> sa.Select[Any]:
     """Build a query for columns of events (default: all), with the strategy and probability of their draws."""
     events, draws, items = tables.events, tables.draws, tables.draw_items
     return (
@@ -275,7 +275,7 @@ def events_on(
     connection: sa.Connection, sentence_ids: Iterable[str], query: sa.Select[Any] | None = None
 ) -> list[Annotation]:
     """Return the events (found by `query`) on the given sentences, in the order in which they were appended."""
-    query = _event_query() if query is None else query
+    query = event_query() if query is None else query
     found = rows_among(connection, query, tables.events.c.sentence_id, sentence_ids)
     return [_event_of(row) for row in sorted(found, key=lambda row: int(row.seq))]
 

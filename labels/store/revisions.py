@@ -311,6 +311,14 @@ def _to_0012(op: Operations) -> None:
     op.create_table("former_names", *keys(former=_NAME), Column("annotator", _NAME, nullable=False))
 
 
+def _to_0013(op: Operations) -> None:
+    """Add the frames of draws, the sizes of strata, and clusters."""
+    for column in optional(frame_last=Integer, frame_seq=Integer, frame_held=sa.JSON(none_as_null=True)):
+        op.add_column("draws", column)
+    op.add_column("draw_items", Column("stratum_size", Integer))
+    op.add_column("draw_items", Column("cluster", _ID, nullable=False, server_default=""))
+
+
 REVISIONS = {
     "0002": _to_0002,
     "0003": _to_0003,
@@ -323,6 +331,7 @@ REVISIONS = {
     "0010": _to_0010,
     "0011": _to_0011,
     "0012": _to_0012,
+    "0013": _to_0013,
 }
 """One function per revision, which upgrades from the previous revision. The tests have the tables of revision 0001."""
 

@@ -149,6 +149,8 @@ draws = Table(
     Column("query", Text, nullable=False, server_default=""),
     # Set when the annotator's open draws are ended; sentences without a decision are then free again.
     Column("released_at", _MOMENT),
+    # The frame of a probability sample, see `labels.store.Frame`.
+    *optional(frame_last=Integer, frame_seq=Integer, frame_held=_Tuple(none_as_null=True)),
 )
 
 draw_items = Table(
@@ -156,7 +158,8 @@ draw_items = Table(
     metadata,
     *keys(draw_id=_ID, sentence_id=_ID),
     *filled(position=Integer, stratum=Text),
-    *optional(inclusion_probability=Float, previous=_Tuple(none_as_null=True)),
+    *optional(inclusion_probability=Float, previous=_Tuple(none_as_null=True), stratum_size=Integer),
+    Column("cluster", _ID, nullable=False, server_default=""),
     Index("draw_items_by_sentence", "sentence_id"),
 )
 

@@ -227,7 +227,7 @@ class Draws(Part):
                 draws.c.strategy.in_([*strategies, PLANTED]),
             )
             rows = connection.execute(together.where(draws.c.released_at.is_(None)).order_by(draws.c.id))
-            return [Draw(**row, items=_items(connection, row["id"])) for row in rows.mappings().all()]
+            return [Draw(**row, items=items_of(connection, row["id"])) for row in rows.mappings().all()]
 
     def hold_pending(self, draws: Sequence[Draw], *, expires_at: str) -> set[str]:
         """Reserve undecided sentences of the draws again, until `expires_at`.
@@ -291,7 +291,8 @@ def _any_among(
     return next(rows_among(connection, query.limit(1), column, ids), None) is not None
 
 
-def _items(connection: sa.Connection, draw_id: str) -> tuple[DrawItem, ...]:
+def items_of(connection: sa.Connection, draw_id: str) -> tuple[DrawItem, ...]:
+    """Return the items of a draw in order."""
     items = tables.draw_items
     columns = (items.c[field.name] for field in fields(DrawItem))
     query = sa.select(*columns).where(items.c.draw_id == draw_id).order_by(items.c.position)

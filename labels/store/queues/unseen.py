@@ -6,7 +6,7 @@ import hashlib
 import heapq
 import struct
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
 from typing import Any, Literal
@@ -32,10 +32,21 @@ Each round guesses twice as many numbers as requested.
 
 @dataclass(frozen=True)
 class Frame:
-    """A sampling frame: its size, and a hash of 16 hex digits that identifies its sentences in this store."""
+    """A sampling frame, described so that it can be listed again (`labels.sampling.designs`).
+
+    - `size`: number of sentences
+    - `hash`: 16 hex digits that identify the sentences in this store
+    - `last`: the highest number of a sentence at that time; later sentences are outside the frame
+    - `seq`: the number of the last event at that time: sentences decided by then are outside the frame; None if decided
+      sentences belong to the frame
+    - `held`: ids of the sentences that were reserved at that time, which are outside the frame
+    """
 
     size: int
     hash: str
+    last: int | None = field(default=None, compare=False)
+    seq: int | None = field(default=None, compare=False)
+    held: tuple[str, ...] | None = field(default=None, compare=False)
 
 
 class Unseen(Part):
@@ -61,8 +72,17 @@ class Unseen(Part):
         with self._database.reading() as connection:
             size = count_rows(connection, sentences, sentences.c.boilerplate == "")
             size -= int(connection.execute(decided).scalar_one())
-            size -= sum(1 for _ in rows_among(connection, held, sentences.c.id, _reserved(connection)))
-        return Frame(size, self.frame_hash())
+            reserved = [row.id for row in rows_among(connection, held, sentences.c.id, _reserved(connection))]
+            last, seq = _last_numbers(connection)
+        return Frame(size - len(reserved), self.frame_hash(), last, seq, tuple(sorted(reserved)))
+
+    def whole(self) -> Frame:
+        """Return all sentences to label, decided or not, as a sampling frame."""
+        table = tables.sentences
+        with self._database.reading() as connection:
+            size = count_rows(connection, table, table.c.boilerplate == "")
+            last, _ = _last_numbers(connection)
+        return Frame(size, self.frame_hash(), last)
 
     def frame_hash(self) -> str:
         """Return a hash (16 hex digits) that identifies the free sentences.
@@ -72,24 +92,26 @@ class Unseen(Part):
         """
         with self._database.reading() as connection:
             removed = sorted(connection.execute(sa.select(tables.removals.c.document_id)).scalars())
-            last = connection.execute(sa.select(sa.func.max(tables.sentences.c.number))).scalar()
-            seq = connection.execute(sa.select(sa.func.max(tables.events.c.seq))).scalar()
+            last, seq = _last_numbers(connection)
             ids = sorted(_reserved(connection))
             replaced = replaced_state(connection)
-        parts = [str(last), str(seq), *ids, *removed, *([replaced] if replaced else [])]
+        parts = [str(last or None), str(seq or None), *ids, *removed, *([replaced] if replaced else [])]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
-    def random(self, count: int, generator: Random, *, decided: bool = False) -> list[str]:
+    def random(self, count: int, generator: Random, *, decided: bool = False, last: int | None = None) -> list[str]:
         """Draw a simple random sample of `count` free sentences, or of all if there are fewer, and return their ids.
 
         Args:
             decided: draw from all sentences to label, including decided and reserved sentences.
+            last: the highest number of a sentence to draw; None for all.
         """
         table = tables.sentences
-        conditions = (table.c.boilerplate == "",) if decided else _free_to_label(now())
+        conditions = [table.c.boilerplate == ""] if decided else [*_free_to_label(now())]
+        if last is not None:
+            conditions.append(table.c.number <= last)
         with self._database.reading() as connection:
-            last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.number), 0))).scalar_one()
-            found = _guessed(connection, count, int(last), generator, conditions)
+            highest, _ = _last_numbers(connection)
+            found = _guessed(connection, count, highest if last is None else last, generator, conditions)
             if found is not None:
                 return found
             query = sa.select(table.c.id).where(*conditions).order_by(table.c.number)
@@ -223,6 +245,13 @@ def _free(sentence_id: sa.ColumnElement[str], at: str) -> tuple[sa.ColumnElement
 def _free_to_label(at: str) -> tuple[sa.ColumnElement[bool], ...]:
     """Conditions on `sentences`: not boilerplate, and free at the time `at`."""
     return tables.sentences.c.boilerplate == "", *_free(tables.sentences.c.id, at)
+
+
+def _last_numbers(connection: sa.Connection) -> tuple[int, int]:
+    """Return the highest number of a sentence, and the number of the last event; 0 if there are none."""
+    columns = (tables.sentences.c.number, tables.events.c.seq)
+    last, seq = (connection.execute(sa.select(sa.func.coalesce(sa.func.max(one), 0))).scalar_one() for one in columns)
+    return int(last), int(seq)
 
 
 def _reserved(connection: sa.Connection) -> list[str]:
