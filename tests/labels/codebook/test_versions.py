@@ -9,7 +9,7 @@ from labels.codebook.schema import load_codebook, shipped_versions
 from labels.codebook.versions import kept_version, later_versions, shipped_steps
 from tests.trainer.conftest import plain_codebook
 
-FIRST, SECOND = "8b65344ebcd9b7fb", "01fa694eb7a73b37"
+FIRST, SECOND = "8b65344ebcd9b7fb", "dcb4321c60a0dcdd"
 HASHES = {"diplomatic@1.1.0": FIRST, "diplomatic@1.2.0": SECOND}
 OLD, NEW = map(load_codebook, HASHES)
 
