@@ -53,6 +53,7 @@ SUBCOMMANDS = {
     "loop": Subcommand("trainer.cli.loop:loop", "--annotator ana --experiment tfidf --every 50"),
     "track": Subcommand("trainer.cli.track:track", "runs/finetune runs/tfidf"),
     "leaderboard": Subcommand("trainer.cli.choice.leaderboard:leaderboard", "--experiment communique-demo"),
+    "runs": Subcommand("trainer.cli.choice.runs:runs", "--sort -macro_f1 --csv runs.csv"),
     "predict": Subcommand("trainer.cli.predict:predict", "runs/finetune articles/ --out tagged.csv"),
     "explain": Subcommand("trainer.cli.explain:explain", "runs/finetune 'The envoy called for a truce.'"),
     "serve": Subcommand("trainer.cli.serve:serve", "models:/diplomatic-statements@champion --port 8000"),

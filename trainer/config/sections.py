@@ -166,6 +166,7 @@ class TrackingSection(Section):
     enabled: bool = True
     experiment: str = "communique"
     register_as: str = ""
+    system_metrics: bool = False
 
     @model_validator(mode="after")
     def _names_are_mlflows(self) -> Self:

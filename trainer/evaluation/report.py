@@ -139,6 +139,13 @@ class Report(Figures):
         """The share of sentences whose whole label set is correct."""
         return self.accuracy if self.exclusive else self.subset_accuracy
 
+    @property
+    def exact_interval(self) -> Interval | None:
+        """The interval of `exact_match`."""
+        if self.intervals is None:
+            return None
+        return self.intervals.accuracy if self.exclusive else self.intervals.subset_accuracy
+
     # `plots` and `report_tables` import this module, so the methods below import them only when they are called.
 
     def to_frame(self) -> pd.DataFrame:

@@ -156,6 +156,33 @@ def headline_metrics(report: Report) -> dict[str, float | None]:
         for name in ("expected_calibration_error", "brier_score", "log_loss")
     }
     if report.intervals:
-        bounds = report.intervals.macro_f1
-        figures |= {"macro_f1.low": bounds.low, "macro_f1.high": bounds.high}
+        own = report.intervals
+        bounds = {"macro_f1": own.macro_f1, "micro_f1": own.micro_f1, report.exact_match_name: report.exact_interval}
+        figures |= {f"{name}.{end}": getattr(found, end) for name, found in bounds.items() if found for end in ENDS}
+    return figures | _detailed_metrics(report)
+
+
+ENDS = ("low", "high")
+DETAILS = ("precision", "recall", "average_precision", "mcc")
+
+
+def _detailed_metrics(report: Report) -> dict[str, float | None]:
+    """Figures per label and averages beside F1, with intervals, and those of slices, checks and the prevalence.
+
+    The names begin with the figure, "f1_low.aid", so that "f1." still begins the F1 of labels alone.
+    """
+    figures: dict[str, float | None] = {}
+    for label, own in report.per_label.items():
+        figures |= {f"{name}.{label}": getattr(own, name) for name in DETAILS}
+        if report.intervals:
+            found = report.intervals.per_label_f1[label]
+            figures |= {f"f1_{end}.{label}": getattr(found, end) for end in ENDS}
+    for average, mean in report.averages.items():
+        figures |= {f"{average}_{name}": getattr(mean, name) for name in DETAILS}
+    if report.slices:
+        figures["slices.worse"] = sum(own.worse for own in report.slices)
+    if report.checks:
+        figures["checks.failure_rate"] = report.checks.rates[-1].rate
+    if report.prevalence:
+        figures["at_prevalence.macro_f1"] = report.prevalence.macro.f1
     return figures

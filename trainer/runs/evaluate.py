@@ -21,7 +21,7 @@ from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
 from trainer.calibration.calibration import Bools, Floats
 from trainer.classifiers.base import label_matrix
 from trainer.config.sections import EvaluationSection
-from trainer.data.dataset import Predicted, write_predictions
+from trainer.data.dataset import Predicted, hash_examples, write_predictions
 from trainer.data.splits import group_examples
 from trainer.evaluation.failures.behaviour import SHIPPED, CheckResults, read_checks, run_checks, shipped_checks
 from trainer.evaluation.failures.mistakes import Mistake, find_mistakes
@@ -176,7 +176,7 @@ def evaluate_file(
     outcome, report = evaluate_model(model, examples, EvaluationSection(prevalence=prevalence), model.manifest.seed)
     notes = [*labelled.notes, *seen_note(model.manifest, artefact, examples)]
     report = _with_context(report, model, artefact, data, labelled).extended(notes=notes, **checked)
-    record, mistakes = _record(report, data), tuple(find_mistakes(outcome, examples))
+    record, mistakes = _record(report, data, examples), tuple(find_mistakes(outcome, examples))
     if out is None:
         return Evaluation(report, None, _track_report(record, report) if track else UNTRACKED, mistakes)
     with output_folder(out, overwrite=overwrite) as draft:
@@ -192,10 +192,15 @@ def _track_report(record: Record, report: Report) -> Tracked:
         return track_finished(Path(folder), record)
 
 
-def _record(report: Report, data: Path) -> Record:
-    tags = {"model.id": report.model_id, "codebook.hash": report.codebook.hash if report.codebook else ""}
+def _record(report: Report, data: Path, examples: Sequence[Example]) -> Record:
+    book = report.codebook
+    tags = {
+        "model.id": report.model_id,
+        **({"codebook.version": book.version, "codebook.hash": book.hash} if book else {}),
+    }
     params = {"model": {"kind": report.kind}, "data": str(data)}
-    return new_record("evaluate", EXPERIMENT, f"{report.kind} on {data.name}", params, tags)
+    test = {"parts": {"test": len(examples)}, "digests": {"test": hash_examples(examples)}, "source": str(data)}
+    return new_record("evaluate", EXPERIMENT, f"{report.kind} on {data.name}", params, tags, **test)
 
 
 def _with_context(report: Report, model: Model, artefact: Path, data: Path, labelled: LabelledFiles) -> Report:

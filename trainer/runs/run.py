@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from trainer.classifiers.base import (
 )
 from trainer.config.experiment import Experiment
 from trainer.config.sections import CalibrationSection
-from trainer.data.dataset import Dataset, Predicted, files_read, load_dataset
+from trainer.data.dataset import Dataset, Predicted, files_read, hash_examples, load_dataset
 from trainer.data.splits import make_split
 from trainer.environment import silence_libraries
 from trainer.evaluation.report import Report
@@ -46,9 +47,13 @@ from trainer.runs.evaluate import (
     predict_examples,
     write_report,
 )
+from trainer.runs.publication.material import Contents
+from trainer.runs.publication.publishing import write_page
 from trainer.runs.tracking.connection import check_server
 from trainer.runs.tracking.record import UNTRACKED, Tracked, record_experiment
-from trainer.runs.tracking.track import open_run
+from trainer.runs.tracking.track import PAGE, open_run
+
+logger = logging.getLogger(__name__)
 
 _SECONDS_FOR_THE_LEADER = 10.0
 """Time that a follower waits before it raises an error, so that the leading process can report the error first."""
@@ -205,7 +210,8 @@ class RunResult:
 def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False, required: bool = True) -> RunResult:
     """Run an experiment.
 
-    Writes `artefact/`, `report.json`, `predictions.parquet`, `split.json`, `plots/` and `tracking.json` to `out`. The
+    Writes `artefact/`, `report.json`, `report.html`, `predictions.parquet`, `split.json`, `plots/` and
+    `tracking.json` to `out`. The
     folder is created only when all its files are complete. If tracking is on, all outputs are logged as one MLflow
     run. An interrupted `finetune` run resumes from checkpoints in a hidden folder if it is started again with the same
     `out`.
@@ -262,7 +268,20 @@ def _write_outputs(experiment: Experiment, dataset: Dataset, fitted: Fitted, dra
         validation_macro_f1=macro_f1(model.labels, validation),
     )
     report = write_report(draft, outcome, report, {"test": test, "validation": validation})
+    sentences = hash_examples(test.examples)
+    contents = Contents(experiment.name, report, test, outcome, sentences, manifest, dataset.codebook)
+    _attempt_page(contents, draft / PAGE)
     return model, report
+
+
+def _attempt_page(contents: Contents, path: Path) -> None:
+    """Write the page of a report. `communique report` can write it later, so a failure must not cost the run."""
+    try:
+        write_page(contents, path)
+    except OSError:
+        raise
+    except Exception as error:
+        logger.warning("%s could not be written (%s: %s)", path.name, type(error).__name__, error)
 
 
 def _context(experiment: Experiment, dataset: Dataset, model: Model, manifest: Manifest) -> dict[str, Any]:

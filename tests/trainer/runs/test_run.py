@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import platform
+import time
 import tomllib
 from itertools import combinations
 from pathlib import Path
@@ -29,17 +31,18 @@ from tests.trainer.conftest import (
     write_examples,
 )
 from trainer.config.sections import SplitSection, TrackingSection
-from trainer.data.dataset import load_dataset
+from trainer.data.dataset import hash_examples, load_dataset
 from trainer.data.splits import Split
 from trainer.evaluation.report_tables import headline_metrics
 from trainer.model.model import Model, read_manifest
+from trainer.runs import run as module
 from trainer.runs.run import RunResult, run_experiment
 
 mlflow = Lazy("mlflow")
 MlflowClient = Lazy("mlflow:MlflowClient")
 metrics = Lazy("sklearn.metrics")
 
-OUTPUTS = {"artefact", "plots", "predictions.parquet", "report.json", "split.json", "tracking.json"}
+OUTPUTS = {"artefact", "plots", "predictions.parquet", "report.html", "report.json", "split.json", "tracking.json"}
 TIMES = {"train_seconds", "sentences_per_second"}
 
 
@@ -540,8 +543,11 @@ def test_mlflow_identifies_codebook_split_data_and_model(
         logged.data.tags.items()
         >= {
             "codebook.name": "small",
+            "codebook.version": "1",
             "codebook.hash": tracked_run.codebook.hash,
             "split.hash": report["split_hash"],
+            "package.scikit-learn": manifest.packages["scikit-learn"],
+            "machine.python": platform.python_version(),
             "data.training_hash": manifest.training_hash,
             "data.judging_hash": load_dataset(tracked_run.experiment).evaluation_hash,
             "synthetic": "false",
@@ -553,7 +559,7 @@ def test_mlflow_identifies_codebook_split_data_and_model(
 def test_mlflow_holds_the_outputs_the_codebook_and_the_experiment(logged: Any, tracked_run: TrackedRun) -> None:
     held = Path(mlflow.artifacts.download_artifacts(run_id=logged.info.run_id))
     out = tracked_run.result.folder
-    for name in ("report.json", "split.json", "predictions.parquet"):
+    for name in ("report.json", "report.html", "split.json", "predictions.parquet"):
         assert (held / name).read_bytes() == (out / name).read_bytes()
     assert everything_in(held / "plots") == everything_in(out / "plots")
     text = (held / "codebook.toml").read_text(encoding="utf-8")
@@ -573,13 +579,71 @@ def test_mlflow_is_not_told_the_password_of_a_store(
     assert not [path for path in held.rglob("*") if path.is_file() and b"S3CRET" in path.read_bytes()]
 
 
-def test_mlflow_holds_the_three_parts_as_datasets_without_their_texts(logged: Any, report: dict[str, Any]) -> None:
+def test_mlflow_holds_the_three_parts_as_datasets_without_their_texts(
+    logged: Any, tracked_run: TrackedRun, report: dict[str, Any]
+) -> None:
     held = {part.dataset.name: part for part in logged.inputs.dataset_inputs}
     sizes = {name: json.loads(part.dataset.profile)["num_rows"] for name, part in held.items()}
     assert sizes == {name: report[f"n_{name}"] for name in ("train", "validation", "test")}
-    assert {part.dataset.digest for part in held.values()} == {report["split_hash"]}
+    parts = load_dataset(tracked_run.experiment).parts
+    digests = {name: part.dataset.digest for name, part in held.items()}
+    assert digests == {name: hash_examples(examples) for name, examples in parts.items()}
     shown = str([part.to_dictionary() for part in held.values()])
     assert not [example.text for example in make_examples(300) if example.text in shown]
+
+
+def test_mlflow_holds_figures_with_intervals(logged: Any, report: dict[str, Any]) -> None:
+    metrics, intervals = logged.data.metrics, report["intervals"]
+    for name in ("macro_f1", "micro_f1", "subset_accuracy"):
+        found = [metrics[own] for own in (f"{name}.low", name, f"{name}.high")]
+        assert found == pytest.approx([intervals[name]["low"], report[name], intervals[name]["high"]])
+    own = report["per_label"]["aid"]
+    assert metrics["recall.aid"] == pytest.approx(own["recall"])
+    assert metrics["f1_low.aid"] == pytest.approx(intervals["per_label_f1"]["aid"]["low"])
+    assert metrics["macro_precision"] == pytest.approx(report["averages"]["macro"]["precision"])
+
+
+def test_mlflow_knows_the_signature_and_an_example_of_the_model(logged: Any, tracked_run: TrackedRun) -> None:
+    model = mlflow.models.Model.load(tracked_run.result.model_uri)
+    assert model.signature.inputs.input_names() == ["text"]
+    example = model.load_input_example(mlflow.artifacts.download_artifacts(tracked_run.result.model_uri))
+    found = mlflow.pyfunc.load_model(tracked_run.result.model_uri).predict(example)
+    assert list(found.columns) == ["labels", "probabilities"]
+
+
+def test_a_failed_run_ends_with_its_error(
+    experiment_of: MakeExperiment, isolated: Path, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, status, problem in (
+        (ValueError("no luck"), "FAILED", "ValueError: no luck"),
+        (KeyboardInterrupt(), "KILLED", "interrupted"),
+    ):
+
+        def fail(*_: Any, error: BaseException = error, **__: Any) -> None:
+            raise error
+
+        monkeypatch.setattr(module, "fit_model", fail)
+        with pytest.raises(type(error)):
+            run_experiment(experiment_of("majority", tracking={"enabled": True}), isolated / "out")
+        newest = runs_in_store()[0]
+        assert (newest.info.status, newest.data.tags["problem"]) == (status, problem)
+
+
+def test_the_load_of_the_machine_is_logged_on_request(
+    experiment_of: MakeExperiment, isolated: Path, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLES_BEFORE_LOGGING", "1")
+    original = module.fit_model
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        time.sleep(1)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(module, "fit_model", slowly)
+    run_experiment(experiment_of("majority", tracking={"enabled": True, "system_metrics": True}), isolated / "out")
+    (run,) = runs_in_store()
+    assert any(name.startswith("system/cpu") for name in run.data.metrics)
 
 
 def test_mlflow_holds_the_model_and_its_registered_version(logged: Any, tracked_run: TrackedRun) -> None:

@@ -51,6 +51,15 @@ def publish(contents: Contents, folder: Path) -> list[Path]:
     return written
 
 
+def write_page(contents: Contents, path: Path) -> None:
+    """Write the page of a report alone.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    write_whole(path, [render("report.html", **page_values(contents))])
+
+
 def page_values(contents: Contents) -> dict[str, Any]:
     """Return the values that the templates fill in."""
     outcome, report = contents.outcome, contents.report

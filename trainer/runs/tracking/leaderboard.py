@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from labels.errors import TrackingError, did_you_mean
-from trainer.runs.tracking.connection import connect, is_gone, mlflow_store, shown_store, sqlite_file, store_uri
+from labels.errors import InputError, TrackingError, did_you_mean
+from trainer.runs.tracking.connection import (
+    connect,
+    first_line,
+    is_gone,
+    mlflow_store,
+    shown_store,
+    sqlite_file,
+    store_uri,
+)
 from trainer.runs.tracking.locations import refuse_deleted
 from trainer.runs.tracking.registry import CHAMPION, champion_runs
 
@@ -28,6 +36,20 @@ class RunRow:
     tags: Mapping[str, str]
     champion: bool
     started: int | None = None
+    experiment: str = ""
+
+    def value(self, name: str) -> float | str | None:
+        """Return a metric, param or tag by its name, or the start time; None if the run has none."""
+        if name == "started":
+            return self.started
+        if name in self.metrics:
+            return self.metrics[name]
+        return self.params.get(name, self.tags.get(name))
+
+    def shown(self, name: str) -> str:
+        """Return `value` as text, with a dash for a missing one."""
+        found = self.value(name)
+        return "–" if found is None else f"{found:.4g}" if isinstance(found, float) else str(found)
 
 
 @dataclass(frozen=True)
@@ -98,19 +120,76 @@ def list_runs(experiment: str) -> list[RunRow]:
         champions = champion_runs()
         newest_first = ["attributes.start_time DESC"]
         runs = mlflow.search_runs([found.experiment_id], order_by=newest_first, output_format="list")
-    return [
-        RunRow(
-            run_id=run.info.run_id,
-            name=run.info.run_name or "",
-            status=run.info.status,
-            params=run.data.params,
-            metrics=run.data.metrics,
-            tags=run.data.tags,
-            champion=run.info.run_id in champions,
-            started=run.info.start_time,
-        )
-        for run in runs
-    ]
+    return [_row(run, champions, experiment) for run in runs]
+
+
+def _row(run: Any, champions: Collection[str], experiment: str) -> RunRow:
+    return RunRow(
+        run_id=run.info.run_id,
+        name=run.info.run_name or "",
+        status=run.info.status,
+        params=run.data.params,
+        metrics=run.data.metrics,
+        tags=run.data.tags,
+        champion=run.info.run_id in champions,
+        started=run.info.start_time,
+        experiment=experiment,
+    )
+
+
+def find_runs(experiment: str = "", where: str = "") -> list[RunRow]:
+    """Return all runs that a filter of MLflow matches, newest first, child runs included.
+
+    Args:
+        experiment: name of an experiment; empty for all.
+        where: an expression of MLflow's search, e.g. "metrics.macro_f1 > 0.8"; empty for all runs.
+
+    Raises:
+        InputError: MLflow does not understand the filter.
+        TrackingError: there is no MLflow store, or no such experiment.
+    """
+    from mlflow.exceptions import MlflowException
+
+    connect(create=False)
+    with mlflow_store("read") as mlflow:
+        names = {each.experiment_id: each.name for each in mlflow.search_experiments()}
+        if experiment and experiment not in names.values():
+            raise TrackingError(_missing_experiment(experiment, list(names.values())))
+        champions = champion_runs()
+        chosen = [key for key, name in names.items() if experiment in ("", name)]
+        try:
+            runs = mlflow.search_runs(
+                chosen, filter_string=where, order_by=["attributes.start_time DESC"], output_format="list"
+            )
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            raise InputError(
+                f"--filter {where}: MLflow does not understand this filter ({first_line(error)}). Compare metrics with "
+                'numbers and params and tags with quoted text, e.g. "metrics.macro_f1 > 0.8 and '
+                "params.`model.kind` = 'tfidf'\"."
+            ) from error
+    return [_row(run, champions, names[run.info.experiment_id]) for run in runs]
+
+
+def sorted_runs(rows: Sequence[RunRow], by: str) -> list[RunRow]:
+    """Return runs in the order of a value, with "-" before its name the largest first; runs without it come last.
+
+    Raises:
+        InputError: no run has such a value.
+    """
+    name = by.removeprefix("-")
+    have = [row for row in rows if row.value(name) is not None]
+    if rows and not have:
+        known = {key for row in rows for key in (*row.metrics, *row.params, *row.tags)}
+        raise InputError(f"--sort {by}: no run has a metric, param or tag '{name}'{did_you_mean(name, known)}.")
+    numbers = all(isinstance(row.value(name), int | float) for row in have)
+
+    def key(row: RunRow) -> tuple[float, str]:
+        found = row.value(name)
+        return (float(found), "") if numbers and found is not None else (0.0, str(found))
+
+    return [*sorted(have, key=key, reverse=by.startswith("-")), *(row for row in rows if row.value(name) is None)]
 
 
 def count_deleted_runs(experiment: str) -> int:
@@ -185,6 +264,7 @@ def _read_rows(database: sqlite3.Connection, experiment: str) -> list[RunRow]:
             tags=tags.get(run_id, {}),
             champion=run_id in champions,
             started=started,
+            experiment=experiment,
         )
         for run_id, name, status, started in runs
     ]

@@ -22,6 +22,7 @@ from trainer.config.sections import TrackingSection
 from trainer.data.dataset import Dataset, hash_examples, read_gold
 from trainer.evaluation.report import Report
 from trainer.model.model import read_manifest
+from trainer.runs.tracking.surroundings import describe_surroundings
 
 RECORD = "tracking.json"
 RUN_TAG = "communique.run"
@@ -52,8 +53,9 @@ class Record(BaseModel):
 
     `id` identifies the run in every MLflow store; `experiment` and `name` are the names of its experiment and run in
     MLflow; `params` are nested as in the experiment's file; `parts` has the number of rows of each part of the data,
-    which come from `source`. `tracked` is the run's place in MLflow when the record was saved. `older_model` is the id
-    of the model if an older version of communique wrote the folder, without a record.
+    which come from `source`, and `digests` a hash of the texts and labels of each part. `tracked` is the run's place in
+    MLflow when the record was saved. `older_model` is the id of the model if an older version of communique wrote the
+    folder, without a record.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,6 +67,7 @@ class Record(BaseModel):
     params: dict[str, Any]
     tags: dict[str, str]
     parts: dict[str, int] = {}
+    digests: dict[str, str] = {}
     source: str = ""
     register_as: str = ""
     older_model: str = ""
@@ -90,7 +93,13 @@ def new_record(
     # As they are after saving and reading, so that a run is logged with the same values now and later.
     values = json.loads(json.dumps(params))
     return Record(
-        id=uuid.uuid4().hex, command=command, experiment=experiment, name=name, params=values, tags=dict(tags), **rest
+        id=uuid.uuid4().hex,
+        command=command,
+        experiment=experiment,
+        name=name,
+        params=values,
+        tags={**tags, **describe_surroundings()},
+        **rest,
     )
 
 
@@ -103,6 +112,7 @@ def record_experiment(command: Command, experiment: Experiment, dataset: Dataset
     """
     tags = {
         "codebook.name": dataset.codebook.name,
+        "codebook.version": dataset.codebook.version,
         "codebook.hash": dataset.codebook.hash,
         "split.hash": dataset.split.hash,
         "data.training_hash": dataset.training_hash,
@@ -117,6 +127,7 @@ def record_experiment(command: Command, experiment: Experiment, dataset: Dataset
         published(experiment),
         tags,
         parts={part: len(examples) for part, examples in dataset.parts.items()},
+        digests={part: hash_examples(examples) for part, examples in dataset.parts.items()},
         source=dataset.source,
         register_as="" if beside else experiment.tracking.register_as,
     )
@@ -128,6 +139,14 @@ def published(experiment: Experiment) -> dict[str, Any]:
     if experiment.data.store:
         content["data"]["store"] = store_name(experiment.data.store)
     return content
+
+
+def flattened(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested sections to values by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
 
 
 def read_record(folder: Path) -> Record:
@@ -169,6 +188,7 @@ def _record_of_older_version(folder: Path) -> Record:
         params["evaluation"] = {"confidence": report.intervals.confidence}
     tags = {
         "codebook.name": manifest.codebook_name,
+        "codebook.version": manifest.codebook_version,
         "codebook.hash": manifest.codebook_hash,
         "split.hash": manifest.split_hash,
         "data.training_hash": manifest.training_hash,

@@ -18,13 +18,15 @@ from labels.unicode import read_text
 from trainer.evaluation.report import Report
 from trainer.evaluation.report_tables import headline_metrics
 from trainer.runs.tracking.connection import connect, describe, mlflow_store
-from trainer.runs.tracking.record import RUN_TAG, Record, Tracked, read_record
+from trainer.runs.tracking.record import RUN_TAG, Record, Tracked, flattened, read_record
 from trainer.runs.tracking.registry import check_registration, find_version, register
 from trainer.runs.tracking.tracker import ARTEFACT, Tracker, log_model, tracked_run
 
 logger = logging.getLogger(__name__)
 
 _TRIAL_TAG = "communique.trial"
+PAGE = "report.html"
+"""Name of the page with the report in the folder of a run."""
 
 
 class OpenRun:
@@ -107,7 +109,9 @@ def _start(stack: ExitStack, record: Record) -> Tracker:
 
 
 def _logged_run(record: Record, run_id: str = "") -> AbstractContextManager[Tracker]:
-    return tracked_run(record.experiment, record.name, {**record.tags, RUN_TAG: record.id}, run_id=run_id)
+    watched = bool(record.params.get("tracking", {}).get("system_metrics"))
+    tags = {**record.tags, RUN_TAG: record.id}
+    return tracked_run(record.experiment, record.name, tags, run_id=run_id, system_metrics=watched)
 
 
 def track_finished(folder: Path, record: Record) -> Tracked:
@@ -218,19 +222,13 @@ def _note(folder: Path, record: Record, tracked: Tracked) -> Tracked:
 
 def _log_beginning(tracker: Tracker, record: Record) -> None:
     """Log the parameters and data of a run. The logged file also shows whether artifacts can be stored."""
-    tracker.log_params(_flattened(record.params))
+    tracker.log_params(flattened(record.params))
     for part, rows in record.parts.items():
-        tracker.log_examples(part, rows, record.source, record.tags.get("split.hash", ""))
+        # Older versions recorded no digests of the parts.
+        digest = record.digests.get(part) or record.tags.get("split.hash", "")
+        tracker.log_examples(part, rows, record.source, digest)
     if record.command != "evaluate":
         tracker.log_text(json.dumps(record.params, indent=1) + "\n", "experiment.json")
-
-
-def _flattened(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested sections to values by dotted key."""
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        flat |= _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def log_folder(tracker: Tracker, record: Record, folder: Path) -> str:
@@ -252,13 +250,17 @@ def _log_training(tracker: Tracker, record: Record, folder: Path) -> str:
     for name in ("plots", "report.json", "split.json", "predictions.parquet", "artefact/codebook.toml"):
         if not record.older_model or (folder / name).exists():  # older versions did not write all files
             tracker.log_output(folder / name)
+    if (folder / PAGE).exists():
+        tracker.log_output(folder / PAGE)
     tracker.set_tags({"model.id": report.model_id})
     return log_model(folder / ARTEFACT)
 
 
 def _log_evaluation(tracker: Tracker, _: Record, folder: Path) -> str:
     tracker.log_metrics(headline_metrics(Report.read(folder / "report.json")))
-    tracker.log_output(folder / "report.json")
+    for name in ("report.json", "predictions.parquet", PAGE, "plots"):
+        if (folder / name).exists():  # without --out there is only the report
+            tracker.log_output(folder / name)
     return ""
 
 

@@ -10,7 +10,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from trainer.runs.tracking.locations import use_experiment
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_PROBLEM = 5000
+"""Maximum length of the tag `problem`: MLflow's limit."""
 ARTEFACT = "artefact"
 """Name of a run's model and of the model's folder."""
 
@@ -55,7 +57,7 @@ class Tracker:
     ) -> None:
         """Log a finished child run; with a problem, its status is FAILED and its tag `problem` gives the reason."""
         with mlflow_store("opened") as mlflow:
-            own = {**tags, "problem": problem[:5000]} if problem else dict(tags)
+            own = {**tags, "problem": problem[:_LONGEST_PROBLEM]} if problem else dict(tags)
             run = mlflow.start_run(run_name=name, nested=True, tags=own)
         status = "FAILED"
         try:
@@ -111,7 +113,13 @@ def log_model(folder: Path) -> str:
         TrackingError: MLflow reported an error.
     """
     with mlflow_store("written") as mlflow:
-        info = mlflow.models.Model.log(artifact_path=None, name=ARTEFACT, flavor=_ArtefactFlavor, folder=folder)
+        info = mlflow.models.Model.log(
+            artifact_path=None,
+            name=ARTEFACT,
+            flavor=_ArtefactFlavor,
+            folder=folder,
+            validate_serving_input=False,  # MLflow would load the model, and all of torch, in another process
+        )
     return str(info.model_uri)
 
 
@@ -122,8 +130,9 @@ class _ArtefactFlavor:
     __name__ = "mlflow.pyfunc"
 
     @staticmethod
-    def save_model(path: str, mlflow_model: Any, folder: Path) -> None:
-        """Write `MLmodel`, the environment, the loading code and `artifacts/artefact` to a new folder at `path`."""
+    def save_model(path: str, mlflow_model: Any, folder: Path, **_: Any) -> None:
+        """Write `MLmodel`, the environment, the loading code, an input example and `artifacts/artefact` to a new folder
+        at `path`."""
         import mlflow.pyfunc
         from mlflow.models import ModelSignature
         from mlflow.types.schema import AnyType, ColSpec, Schema
@@ -136,6 +145,7 @@ class _ArtefactFlavor:
             inputs=Schema([ColSpec("string", "text")]),
             outputs=Schema([ColSpec(AnyType(), name) for name in ("labels", "probabilities")]),
         )
+        _save_example(mlflow_model, path)
         mlflow.pyfunc.add_to_model(
             mlflow_model,
             loader_module="mlflow.pyfunc.loaders.code_model",
@@ -149,6 +159,21 @@ class _ArtefactFlavor:
         mlflow_model.save(str(root / "MLmodel"))
         for name, text in _environment(mlflow.__version__).items():
             (root / name).write_text(text, encoding="utf-8")
+
+
+_EXAMPLE = "The envoy called for a truce in the valley."
+"""The input example of every model: a sentence of the data may be confidential."""
+
+
+def _save_example(mlflow_model: Any, path: str) -> None:
+    """Save the input example, which MLflow's page shows and `mlflow models serve` documents."""
+    import pandas as pd
+
+    # ImportError: the function is not part of MLflow's public API, and a model without an example works as well.
+    with suppress(ImportError):
+        from mlflow.models.utils import _save_example as save_example
+
+        save_example(mlflow_model, pd.DataFrame({"text": [_EXAMPLE]}), path)
 
 
 _LOADING_CODE = Path(__file__).parents[2] / "model" / "pyfunc.py"
@@ -174,11 +199,15 @@ def _link_or_copy(source: str, target: str) -> None:
 
 
 @contextmanager
-def tracked_run(experiment: str, name: str, tags: Mapping[str, str], *, run_id: str = "") -> Iterator[Tracker]:
-    """Open an MLflow run. Its final status is FINISHED, FAILED after an error, or KILLED after an interruption.
+def tracked_run(
+    experiment: str, name: str, tags: Mapping[str, str], *, run_id: str = "", system_metrics: bool = False
+) -> Iterator[Tracker]:
+    """Open an MLflow run. Its final status is FINISHED, FAILED after an error, or KILLED after an interruption; the tag
+    `problem` then gives the reason.
 
     Args:
         run_id: continue this run instead of starting a new one.
+        system_metrics: also log the load of processors, memory, disk and network while the run is open.
 
     Raises:
         TrackingError: the run cannot be opened. If the run cannot be ended, nothing is raised: an error of MLflow must
@@ -190,17 +219,33 @@ def tracked_run(experiment: str, name: str, tags: Mapping[str, str], *, run_id: 
         raise TrackingError("an MLflow run is already open in this process. End the run with `mlflow.end_run()`.")
     with mlflow_store("opened"):
         use_experiment(experiment)
-        run = mlflow.start_run(run_id=run_id or None, run_name=name, tags={**process_tags(), **tags})
+        run = mlflow.start_run(
+            run_id=run_id or None,
+            run_name=name,
+            tags={**process_tags(), **tags},
+            log_system_metrics=system_metrics or None,  # None: MLflow's own setting decides
+        )
     status = "FAILED"
     tracker = Tracker(run.info.run_id)
     try:
         yield tracker
         status = "FAILED" if tracker.incomplete else "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
-        status = "KILLED"
+    except BaseException as error:
+        status = "KILLED" if isinstance(error, KeyboardInterrupt | SystemExit) else "FAILED"
+        _note_problem(tracker, error)
         raise
     finally:
         _end_run(status)
+
+
+def _note_problem(tracker: Tracker, error: BaseException) -> None:
+    """Set the tag `problem` to the error that ends the run, if MLflow can be reached."""
+    text = "interrupted" if isinstance(error, KeyboardInterrupt) else f"{type(error).__name__}: {error}"
+    with impatient():
+        try:
+            tracker.set_tags({"problem": text[:_LONGEST_PROBLEM]})
+        except TrackingError as failure:
+            logger.info("The problem of the MLflow run could not be noted: %s", failure)
 
 
 def _end_run(status: str) -> None:
