@@ -47,6 +47,7 @@ SUBCOMMANDS = {
     "compare": Subcommand("trainer.cli.choice.compare:compare", "runs/tfidf runs/finetune --html changes.html"),
     "promote": Subcommand("trainer.cli.choice.promote:promote", "runs/finetune --margin 0.02"),
     "report": Subcommand("trainer.cli.choice.report:report", "runs/finetune --out reports/finetune"),
+    "archive": Subcommand("trainer.cli.choice.archive:archive", "runs/finetune --without-texts --out finetune.zip"),
     "export": Subcommand("trainer.cli.export:export", "runs/finetune --onnx --int8 --out runs/fast"),
     "score": Subcommand("trainer.cli.score:score", "runs/tfidf --embed"),
     "doubts": Subcommand("trainer.cli.doubts:doubts", "--kind embedding --limit 50 --queue"),

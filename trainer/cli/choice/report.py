@@ -41,7 +41,7 @@ def report(
     from trainer.runs.publication.material import read_contents
     from trainer.runs.publication.publishing import publish, refuse_artefact
 
-    folder = out or Path("reports") / _name(run)
+    folder = out or Path("reports") / run_name(run)
     refuse_artefact(folder)
     with progress_bars():
         contents = read_contents(run, data, ReadingOptions(text_column, label_column, blank or ""))
@@ -51,7 +51,7 @@ def report(
         console.print(f"{path!s:<{width}}  {_ABOUT[path.name]}")
 
 
-def _name(run: str) -> str:
+def run_name(run: str) -> str:
     """The name of a run as that of a folder."""
     path = Path(run)
     name = path.absolute().parent.name if path.name == "artefact" else path.absolute().name if path.is_dir() else run

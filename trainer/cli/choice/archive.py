@@ -1,0 +1,35 @@
+"""`communique archive`: the replication package of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labels.cli.terminal import OverwriteOption, console, progress_bars
+from trainer.cli.choice.report import run_name
+
+
+def archive(
+    run: Annotated[
+        str, typer.Argument(help="Folder of a run or evaluation, an MLflow run id, or an MLflow URI.", metavar="RUN")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder, or file .zip \\[default: archives/NAME].", show_default=False),
+    ] = None,
+    without_texts: Annotated[
+        bool, typer.Option("--without-texts", help="Leave the sentences out; hashes identify them.")
+    ] = False,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Write a replication package: codebook, ids, decisions, split, predictions, versions, and a script."""
+    from trainer.runs.publication.archiving import archive_run
+
+    place = out or Path("archives") / run_name(run)
+    with progress_bars():
+        written = archive_run(run, place, texts=not without_texts, overwrite=overwrite)
+    console.print(f"{written}: a replication package{' without texts' if without_texts else ''}.")
+    if written.is_dir():
+        console.print(f"Check it with: python {written / 'reproduce.py'}")
