@@ -148,8 +148,6 @@ def find_runs(experiment: str = "", where: str = "") -> list[RunRow]:
         InputError: MLflow does not understand the filter.
         TrackingError: there is no MLflow store, or no such experiment.
     """
-    from mlflow.exceptions import MlflowException
-
     connect(create=False)
     with mlflow_store("read") as mlflow:
         names = {each.experiment_id: each.name for each in mlflow.search_experiments()}
@@ -161,7 +159,7 @@ def find_runs(experiment: str = "", where: str = "") -> list[RunRow]:
             runs = mlflow.search_runs(
                 chosen, filter_string=where, order_by=["attributes.start_time DESC"], output_format="list"
             )
-        except MlflowException as error:
+        except mlflow.exceptions.MlflowException as error:
             if error.error_code != "INVALID_PARAMETER_VALUE":
                 raise
             raise InputError(
