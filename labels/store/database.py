@@ -64,8 +64,7 @@ def open_engine(url: sa.URL) -> sa.Engine:
 
 
 def _set_up_sqlite(connection: Any, _: object) -> None:
-    # Turn off the driver's own transactions, which begin at the first write and end at each CREATE TABLE.
-    # `_begin_sqlite` begins transactions instead.
+    # `_begin_sqlite` begins transactions. The driver's own would begin late, and end at each CREATE TABLE.
     connection.isolation_level = None
     connection.create_function(tables.SEARCH_FORM, 1, search_form, deterministic=True)
     cursor = connection.cursor()
@@ -77,7 +76,7 @@ def _set_up_sqlite(connection: Any, _: object) -> None:
     cursor.close()
 
 
-def _is_writable(file: Path) -> bool:
+def is_writable(file: Path) -> bool:
     """Return whether this process may write a SQLite file and create the files that SQLite keeps next to it."""
     as_effective_user = os.access in os.supports_effective_ids
     return all(os.access(path, os.W_OK, effective_ids=as_effective_user) for path in (file, file.parent))
@@ -117,6 +116,24 @@ def _begin_postgresql(connection: sa.Connection) -> None:
 
 def _writes(connection: sa.Connection) -> bool:
     return bool(connection.get_execution_options().get(WRITES, False))
+
+
+@contextmanager
+def explained(url: str, what: str) -> Iterator[None]:
+    """Report errors of a database, in a block in which a store is opened, read or written (`what`).
+
+    Raises:
+        StoreError: the database reports an error.
+    """
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, sqlite3.Error, ModuleNotFoundError, UnicodeEncodeError, OverflowError) as error:
+        cause = getattr(error, "orig", None) or error
+        reason = str(cause).partition("\n")[0] or type(cause).__name__
+        raise StoreError(
+            f"{url}: the store could not be {what} ({reason}). No partial changes were saved. "
+            "Check that the path or URL is a communique store and is writable."
+        ) from error
 
 
 def now() -> str:
@@ -198,9 +215,9 @@ class Database:
             raise InputError(f"{store}: this label store does not exist. Create it with `{fill}`.")
         self._new_file = file if file is not None and not file.exists() else None
         self._read_only = url.query.get("mode") == "ro"
-        if file is not None and file.is_file() and not _is_writable(file):
+        if file is not None and file.is_file() and not is_writable(file):
             self._read_only, url = True, read_only_url(file)
-        with self._explained("opened"):
+        with explained(self.url, "opened"):
             self._engine = open_engine(url)
             try:
                 self._bring_to_head()
@@ -247,7 +264,7 @@ class Database:
         Raises:
             StoreError: the database reports an error.
         """
-        with self._explained("read"), self._engine.begin() as connection:
+        with explained(self.url, "read"), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -260,7 +277,7 @@ class Database:
         Raises:
             StoreError: the database reports an error.
         """
-        with self._explained("written"), self._write_lock() as connection:
+        with explained(self.url, "written"), self._write_lock() as connection:
             yield connection
 
     @contextmanager
@@ -275,25 +292,13 @@ class Database:
                 connection.exec_driver_sql("PRAGMA secure_delete=ON")
             yield connection
         if self._engine.dialect.name == "sqlite":
-            with self._explained("written"), closing(self._engine.raw_connection()) as outside:
+            with explained(self.url, "written"), closing(self._engine.raw_connection()) as outside:
                 outside.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def _write_lock(self) -> Iterator[sa.Connection]:
         with self._engine.execution_options(**{WRITES: True}).begin() as connection:
             yield connection
-
-    @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (sa.exc.SQLAlchemyError, ModuleNotFoundError, UnicodeEncodeError, OverflowError) as error:
-            cause = getattr(error, "orig", None) or error
-            reason = str(cause).partition("\n")[0] or type(cause).__name__
-            raise StoreError(
-                f"{self.url}: the store could not be {what} ({reason}). No partial changes were saved. "
-                "Check that the path or URL is a communique store and is writable."
-            ) from error
 
 
 class Part:

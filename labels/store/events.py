@@ -108,7 +108,7 @@ class Events(Part):
         own = (table.c.sentence_id == sentence_id, table.c.annotator == annotator)
         with self._database.writing() as connection:
             connection.execute(sa.delete(table).where(*own))
-            if draft != Draft() and not _erased(connection, [sentence_id]):
+            if draft != Draft() and not erased_among(connection, [sentence_id]):
                 row = {"sentence_id": sentence_id, "annotator": annotator, **asdict(draft)}
                 connection.execute(sa.insert(table), [row])
 
@@ -148,7 +148,7 @@ def insert_events(connection: sa.Connection, events: Sequence[Annotation]) -> in
     new = list({event.event_id: event for event in events if event.event_id not in known}.values())
     for draw in _implied_draws(new, now()):
         insert_draw(connection, draw)
-    erased = _erased(connection, {event.sentence_id for event in new if event.note or event.extra})
+    erased = erased_among(connection, {event.sentence_id for event in new if event.note or event.extra})
     kept = (replace(one, note="", extra=None) if one.sentence_id in erased else one for one in new)
     insert_new(connection, tables.events, [_event_row(event) for event in _marked(connection, list(kept))])
     _release(connection, [event for event in new if event.event != "undo"])
@@ -156,7 +156,7 @@ def insert_events(connection: sa.Connection, events: Sequence[Annotation]) -> in
     return len(new)
 
 
-def _erased(connection: sa.Connection, sentence_ids: Iterable[str]) -> set[str]:
+def erased_among(connection: sa.Connection, sentence_ids: Iterable[str]) -> set[str]:
     """Find the sentences of purged documents, whose texts nobody may quote any more, not even from an open screen."""
     sentences, removals = tables.sentences, tables.removals
     purged = sentences.c.document_id.in_(sa.select(removals.c.document_id).where(removals.c.purged))

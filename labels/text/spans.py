@@ -1,4 +1,4 @@
-"""Combine the spans of a document from two sources, such as a splitter and annotations."""
+"""Combine the spans of a document from two sources, such as a splitter and annotations, and shift spans."""
 
 from __future__ import annotations
 
@@ -49,3 +49,21 @@ def _fitting(sentences: list[Sentence], taken: list[Span]) -> Iterable[Sentence]
         if sentence.start >= end and (not before or furthest[before - 1] <= sentence.start):
             yield sentence
             end = sentence.end
+
+
+class Shift:
+    """The positions of a text's characters in the same text with other white space."""
+
+    def __init__(self, old: str, new: str) -> None:
+        before = 0
+        self._counts = [before := before + (not one.isspace()) for one in old]
+        self._places = [place for place, one in enumerate(new) if not one.isspace()]
+        self._length = len(new)
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """The span with the same characters."""
+        first = self._counts[start - 1] if start else 0
+        last = self._counts[end - 1] if end else 0
+        if last <= first:  # a span of white space
+            return (self._places[first] if first < len(self._places) else self._length,) * 2
+        return self._places[first], self._places[last - 1] + 1

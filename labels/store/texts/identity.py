@@ -37,7 +37,7 @@ def recognise(connection: sa.Connection, documents: Iterable[Document]) -> dict[
     A document that differs only in white space from an earlier one among `documents` gets the id of the earlier one.
     """
     documents = list(documents)
-    present = _present(connection, [key for one in documents for key in (one.id, *one.former_ids)])
+    present = present_documents(connection, [key for one in documents for key in (one.id, *one.former_ids)])
     others = [one for one in documents if one.id not in present]
     aliases = _with_texts(connection, (one.trimmed_id for one in others))
     aliases |= aliases_among(connection, (key for one in others for key in (one.id, one.trimmed_id)))
@@ -77,7 +77,7 @@ def _contradicts(document: Document, url: str, date: str) -> bool:
     return bool(differ) or other_day(date, document.date)
 
 
-def _present(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
+def present_documents(connection: sa.Connection, ids: Sequence[str]) -> set[str]:
     """Return the ids among `ids` that belong to a stored document or to the document of a stored sentence."""
     # Sentences can be imported without their documents.
     columns = (tables.documents.c.id, tables.sentences.c.document_id)
@@ -115,7 +115,7 @@ def stored_sentences(connection: sa.Connection, pairs: Sequence[tuple[Document |
     documents = {one.id: one for one, _ in pairs if one is not None}
     stored = recognise(connection, documents.values())
     bare = {sentence.document_id for one, sentence in pairs if one is None}
-    stored |= aliases_among(connection, bare - _present(connection, sorted(bare)))
+    stored |= aliases_among(connection, bare - present_documents(connection, sorted(bare)))
     texts = {one.id: one.text for one in documents.values()}
     texts |= _texts(connection, [key for own, key in stored.items() if own in documents])
     moved = [_moved(sentence, stored.get(sentence.document_id, ""), one, texts) for one, sentence in pairs]

@@ -23,7 +23,8 @@ from labels.store import tables
 from labels.store.database import insert_new, rows_among
 from labels.store.texts.versions import REMOVED, UNCHANGED, text_hash
 
-_LINK = "version:"
+LINK = "version:"
+"""The beginning of a key that links a document of which only sentences are stored to the first version."""
 _FEWEST, _LONG = 2, 8
 """A version needs two distinctive sentences, or one with this many words; shorter sentences are common phrases."""
 
@@ -65,22 +66,22 @@ def find_repeats(connection: sa.Connection, sentences: Iterable[Sentence]) -> Re
 
 def insert_links(connection: sa.Connection, links: Mapping[str, str]) -> None:
     """Store that the sentences of some documents belong to other versions of stored documents."""
-    rows = [{"key": _LINK + root, "document_id": document} for document, root in links.items() if document != root]
+    rows = [{"key": LINK + root, "document_id": document} for document, root in links.items() if document != root]
     insert_new(connection, tables.document_keys, rows)
 
 
 def linked_to(connection: sa.Connection, roots: Iterable[str]) -> list[str]:
     """Return the ids of documents that are versions of these documents and of which only sentences are stored."""
     table = tables.document_keys
-    keys = [_LINK + root for root in roots]
+    keys = [LINK + root for root in roots]
     return [row.document_id for row in rows_among(connection, sa.select(table.c.document_id), table.c.key, keys)]
 
 
 def link_query() -> sa.Select[tuple[str, str]]:
     """Build a query for the ids of each linked document and its first version."""
     table = tables.document_keys
-    root = sa.func.substr(table.c.key, len(_LINK) + 1)
-    return sa.select(table.c.document_id, root).where(table.c.key.startswith(_LINK, autoescape=True))
+    root = sa.func.substr(table.c.key, len(LINK) + 1)
+    return sa.select(table.c.document_id, root).where(table.c.key.startswith(LINK, autoescape=True))
 
 
 def _without_own_spans(

@@ -103,23 +103,33 @@ class Linked:
     purged_at: str = ""
 
 
-def link_versions(connection: sa.Connection, documents: Sequence[tuple[Document, Sequence[Sentence]]]) -> list[Linked]:
-    """Compare new documents with stored documents, and mark the sentences that later versions repeat."""
+def link_versions(
+    connection: sa.Connection,
+    documents: Sequence[tuple[Document, Sequence[Sentence]]],
+    keys: Sequence[Sequence[str]] | None = None,
+) -> list[Linked]:
+    """Compare new documents with stored documents, and mark the sentences that later versions repeat.
+
+    Args:
+        keys: the keys of each document; by default, they are computed by `keys_of`.
+    """
     column = tables.document_keys.c.key
-    keys = [keys_of(document) for document, _ in documents]
+    keys = [keys_of(document) for document, _ in documents] if keys is None else keys
     query = sa.select(column).distinct()
     known = {row.key for row in rows_among(connection, query, column, (key for own in keys for key in own))}
     return [
-        _link_version(connection, document, sentences) if known.intersection(own) else Linked(list(sentences))
+        _link_version(connection, document, sentences, own) if known.intersection(own) else Linked(list(sentences))
         for (document, sentences), own in zip(documents, keys, strict=True)
     ]
 
 
-def _link_version(connection: sa.Connection, document: Document, sentences: Sequence[Sentence]) -> Linked:
+def _link_version(
+    connection: sa.Connection, document: Document, sentences: Sequence[Sentence], keys: Sequence[str]
+) -> Linked:
     to_label = [sentence for sentence in sentences if not sentence.boilerplate]
-    match = _best_match(connection, document, to_label) if len(to_label) >= _FEWEST else None
+    match = _best_match(connection, document, to_label, keys) if len(to_label) >= _FEWEST else None
     if match is None:
-        like = _closest(connection, document, to_label, removed=True) if len(to_label) >= _FEWEST else ""
+        like = _closest(connection, document, to_label, keys, removed=True) if len(to_label) >= _FEWEST else ""
         return Linked(list(sentences), removed=like, purged_at=_purged_at(connection, like) if like else "")
     marked = [replace(one, boilerplate=UNCHANGED) if one.id in match.pairs else one for one in sentences]
     unchanged = len(match.pairs)
@@ -127,8 +137,10 @@ def _link_version(connection: sa.Connection, document: Document, sentences: Sequ
     return Linked(marked, version, match.root, tuple(match.pairs.items()))
 
 
-def _best_match(connection: sa.Connection, document: Document, to_label: Sequence[Sentence]) -> _Match | None:
-    best = _closest(connection, document, to_label)
+def _best_match(
+    connection: sa.Connection, document: Document, to_label: Sequence[Sentence], keys: Sequence[str]
+) -> _Match | None:
+    best = _closest(connection, document, to_label, keys)
     if not best:
         return None
     root = _root(connection, best)
@@ -136,10 +148,15 @@ def _best_match(connection: sa.Connection, document: Document, to_label: Sequenc
 
 
 def _closest(
-    connection: sa.Connection, document: Document, to_label: Sequence[Sentence], *, removed: bool = False
+    connection: sa.Connection,
+    document: Document,
+    to_label: Sequence[Sentence],
+    keys: Sequence[str],
+    *,
+    removed: bool = False,
 ) -> str:
     """Return the id of the document that shares the most sentences, if the texts largely agree; otherwise empty."""
-    candidates = dict(_candidates(connection, document, removed=removed))
+    candidates = dict(_candidates(connection, keys, removed=removed))
     if not candidates:
         return ""
     own = Counter(text_hash(one.text) for one in to_label)
@@ -170,10 +187,9 @@ def other_day(one: str, other: str) -> bool:
     return bool(one and other and one[:10] != other[:10])
 
 
-def _candidates(connection: sa.Connection, document: Document, *, removed: bool) -> Iterator[tuple[str, bool]]:
+def _candidates(connection: sa.Connection, own: Sequence[str], *, removed: bool) -> Iterator[tuple[str, bool]]:
     """Yield the ids of stored (or removed) documents with a common key, and whether the key is an id or a URL."""
     table, removals = tables.document_keys, tables.removals
-    own = keys_of(document)
     gone = sa.exists().where(removals.c.document_id == table.c.document_id)
     wanted = (table.c.key.in_(own), gone if removed else ~gone)
     sharing = sa.select(table.c.document_id).where(*wanted).distinct().limit(_CANDIDATES)

@@ -1,12 +1,14 @@
-"""Rename and merge annotators. Only the name in an event changes; the decision stays unchanged."""
+"""Rename and merge annotators, also of stores that are merged. Only the name in an event changes, not the decision."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import sqlalchemy as sa
 
 from labels.errors import InputError, did_you_mean
 from labels.store import tables
-from labels.store.database import Part
+from labels.store.database import Part, insert_new
 from labels.store.events import fold
 
 
@@ -20,7 +22,7 @@ class Names(Part):
             InputError: the store does not know `old`, or `new` is taken.
         """
         with self._database.writing() as connection:
-            names = _names(connection)
+            names = people_of(connection)
             _check_known(old, names, self._database.name)
             if new in names:
                 raise InputError(
@@ -42,7 +44,7 @@ class Names(Part):
             InputError: the store does not know one of the names, or they are equal.
         """
         with self._database.writing() as connection:
-            names = _names(connection)
+            names = people_of(connection)
             for name in (old, into):
                 _check_known(name, names, self._database.name)
             if old == into:
@@ -54,9 +56,13 @@ class Names(Part):
     def former(self) -> dict[str, str]:
         """Former name -> name today, for the renamed and merged annotators; without names that are in use again."""
         with self._database.reading() as connection:
-            rows = connection.execute(sa.select(tables.former_names)).all()
-            used = _names(connection)
-        return {row.former: row.annotator for row in rows if row.former not in used}
+            return _former(connection)
+
+
+def _former(connection: sa.Connection) -> dict[str, str]:
+    rows = connection.execute(sa.select(tables.former_names)).all()
+    used = people_of(connection)
+    return {row.former: row.annotator for row in rows if row.former not in used}
 
 
 def _remember(connection: sa.Connection, old: str, new: str) -> None:
@@ -67,8 +73,9 @@ def _remember(connection: sa.Connection, old: str, new: str) -> None:
     connection.execute(sa.insert(table), [{"former": old, "annotator": new}])
 
 
-def _names(connection: sa.Connection) -> set[str]:
-    columns = (table.c.annotator for table in (tables.events, tables.draws, tables.drafts))
+def people_of(connection: sa.Connection) -> set[str]:
+    """The names of all annotators of a store who decided, drew or typed something, or looked at others' decisions."""
+    columns = (table.c.annotator for table in (tables.events, tables.draws, tables.drafts, tables.unblinded))
     return {name for column in columns for name in connection.execute(sa.select(column).distinct()).scalars() if name}
 
 
@@ -98,3 +105,45 @@ def _move(connection: sa.Connection, old: str, new: str) -> int:
     moved = connection.execute(sa.update(events).where(of_old).values(annotator=new)).rowcount
     fold(connection, touched)
     return int(moved)
+
+
+# -- merged stores
+
+
+def names_in_merge(
+    here: sa.Connection, there: sa.Connection, renamed: Mapping[str, str], prefix: str, store: str
+) -> dict[str, str]:
+    """Map the names of the annotators of another store to their names in this store.
+
+    Args:
+        renamed: new names by names there. Others get the prefix or, if they were renamed here, the name of today.
+        store: the name of the other store.
+
+    Raises:
+        InputError: a name is unknown there, or two annotators would get one name.
+    """
+    people = people_of(there)
+    for name in renamed:
+        _check_known(name, people, store)
+    former = {} if prefix else _former(here)
+    names = {one: renamed.get(one, former.get(one, f"{prefix}{one}")) for one in people}
+    owners: dict[str, str] = {}
+    for old, new in sorted(names.items()):
+        if new in owners:
+            raise InputError(
+                f"{store}: '{owners[new]}' and '{old}' would both be '{new}', and two people would become one. Rename "
+                "one of them with --rename OLD=NEW."
+            )
+        owners[new] = old
+    return names
+
+
+def merge_former_names(here: sa.Connection, there: sa.Connection, names: Mapping[str, str]) -> None:
+    """Add the former names of the other store's annotators, unless the name belongs to somebody here."""
+    used = people_of(here)
+    rows = [
+        {"former": row.former, "annotator": names.get(row.annotator, row.annotator)}
+        for row in there.execute(sa.select(tables.former_names))
+        if row.former not in used
+    ]
+    insert_new(here, tables.former_names, rows)

@@ -1,0 +1,276 @@
+"""Add the events of another store to this store, in the order of their times, and what refers to their numbers.
+
+Each store keeps the order of its own events, which decides what an undo withdraws and which decision stands. Between
+two stores, the times decide. A batch of imported events stays together at the time of its import. Events of this store
+that come after a new event get higher numbers, and so do the batches and the entries of the relabelling queue that
+refer to them; nothing else in an event changes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from labels.store import tables
+from labels.store.database import batches, insert_new, rows_among
+from labels.store.events import erased_among, fold
+from labels.store.upkeep.merged_texts import Texts
+
+_COMPARED = ("event", "state", "labels", "codebook_hash", "undoes")
+"""The columns that must be equal in two events with one id. A note may have been erased in one store."""
+Standing = dict[tuple[str, str, str], str]
+"""The id of the standing event by sentence, annotator and kind of event."""
+
+
+@dataclass
+class Log:
+    """The events added from another store.
+
+    - `all_events`, `new_events`: numbers of events there, and of those that were added; `by_annotator` has the same
+      two numbers by the annotator's name there
+    - `batches`: number of import batches that were added
+    - `conflicts`: events that differ under one id, one phrase each
+    """
+
+    all_events: int = 0
+    new_events: int = 0
+    by_annotator: dict[str, tuple[int, int]] = field(default_factory=dict)
+    batches: int = 0
+    conflicts: list[str] = field(default_factory=list)
+
+
+def merge_events(here: sa.Connection, there: sa.Connection, texts: Texts, names: Mapping[str, str]) -> Log:
+    """Add the events that this store does not have. Their draws must be in the store, for the standing decisions.
+
+    Args:
+        names: name of each annotator there -> name here.
+    """
+    table = tables.events
+    events = [dict(row._mapping) for row in there.execute(sa.select(table).order_by(table.c.seq))]
+    known = _known(here, [event["event_id"] for event in events])
+    new = [_moved(event, texts, names) for event in events if event["event_id"] not in known]
+    log = Log(len(events), len(new), _by_annotator(events, known))
+    log.conflicts = list(_conflicts(events, known, names))
+    own = list(_entries(here, {}))
+    places = _Places(own, _new_log(there, own, {event["event_id"] for event in new}))
+    _renumber(here, places)
+    _insert(here, new, places)
+    log.batches = _merge_batches(here, there, places)
+    _merge_queue(here, there, texts, places)
+    if places.moved or new:
+        fold(here, {event["sentence_id"] for event in new} | _sentences_of(here, places.moved))
+    return log
+
+
+def standing_in(
+    connection: sa.Connection, texts: Texts | None = None, names: Mapping[str, str] | None = None
+) -> Standing:
+    """The standing events of a store, under the ids and names that they have in this store."""
+    table, events = tables.decisions, tables.events
+    columns = (table.c.sentence_id, table.c.annotator, table.c.event, events.c.event_id)
+    query = sa.select(*columns).join(events, events.c.seq == table.c.seq)
+    texts, names = texts or Texts(), names or {}
+    return {
+        (texts.sentence(row.sentence_id), names.get(row.annotator, row.annotator), row.event): row.event_id
+        for row in connection.execute(query)
+    }
+
+
+# -- the events
+
+
+def _known(here: sa.Connection, ids: Iterable[str]) -> dict[str, Any]:
+    table = tables.events
+    return {row.event_id: row for row in rows_among(here, sa.select(table), table.c.event_id, ids)}
+
+
+def _moved(event: Mapping[str, Any], texts: Texts, names: Mapping[str, str]) -> dict[str, Any]:
+    sentence, annotator = texts.sentence(event["sentence_id"]), names.get(event["annotator"], event["annotator"])
+    return {**event, "sentence_id": sentence, "annotator": annotator}
+
+
+def _by_annotator(events: Sequence[Mapping[str, Any]], known: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    counts: dict[str, tuple[int, int]] = {}
+    for event in events:
+        total, new = counts.get(event["annotator"], (0, 0))
+        counts[event["annotator"]] = (total + 1, new + (event["event_id"] not in known))
+    return counts
+
+
+def _conflicts(
+    events: Iterable[Mapping[str, Any]], known: Mapping[str, Any], names: Mapping[str, str]
+) -> Iterator[str]:
+    people: dict[tuple[str, str], str] = {}
+    for event in events:
+        stored = known.get(event["event_id"])
+        if stored is None:
+            continue
+        if differing := [name for name in _COMPARED if event[name] != getattr(stored, name)]:
+            yield f"event {stored.event_id} by {stored.annotator} has another {' and '.join(differing)} there"
+        name = names.get(event["annotator"], event["annotator"])
+        if name != stored.annotator:
+            people.setdefault((event["annotator"], stored.annotator), name)
+    for (there, here), name in people.items():
+        yield f"events by '{there}', who would be '{name}', are by '{here}' here: add --rename {there}={here}"
+
+
+def _insert(here: sa.Connection, new: Sequence[dict[str, Any]], places: _Places) -> None:
+    erased = erased_among(here, {event["sentence_id"] for event in new if event["note"] or event["extra"]})
+    rows = (
+        event
+        | {"seq": places.new[event["event_id"]]}
+        | ({"note": "", "extra": None} if event["sentence_id"] in erased else {})
+        for event in new
+    )
+    for batch in batches(rows):
+        here.execute(sa.insert(tables.events), batch)
+    if here.dialect.name == "postgresql" and new:
+        # The numbers were given here, so the database's own counter has to follow.
+        here.exec_driver_sql("SELECT setval(pg_get_serial_sequence('events', 'seq'), (SELECT max(seq) FROM events))")
+
+
+def _sentences_of(here: sa.Connection, event_ids: Iterable[str]) -> set[str]:
+    table = tables.events
+    return {row.sentence_id for row in rows_among(here, sa.select(table.c.sentence_id), table.c.event_id, event_ids)}
+
+
+# -- the order
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An event in a log, with the time by which it is placed; times never decrease in a log."""
+
+    event_id: str
+    seq: int
+    time: float
+
+
+class _Places:
+    """The numbers of events after the merge.
+
+    - `new`: event id -> number, for new events
+    - `moved`: event id -> number, for events of this store whose number changes
+    """
+
+    def __init__(self, own: Sequence[_Entry], added: Sequence[_Entry]) -> None:
+        self._added = added
+        self._numbers = [entry.seq for entry in added]
+        self._before = [entry.seq for entry in own]
+        self._after: list[int] = []
+        self.new: dict[str, int] = {}
+        self.moved: dict[str, int] = {}
+        last = 0
+        # At equal times, the events of this store come first.
+        for is_new, entry in heapq.merge(
+            ((False, one) for one in own), ((True, one) for one in added), key=lambda pair: (pair[1].time, pair[0])
+        ):
+            last = last + 1 if is_new else max(last + 1, entry.seq)
+            if is_new:
+                self.new[entry.event_id] = last
+                continue
+            self._after.append(last)
+            if last != entry.seq:
+                self.moved[entry.event_id] = last
+
+    def number(self, seq: int) -> int:
+        """The number after the merge of the last event of this store with at most this number; 0 without one."""
+        place = bisect_right(self._before, seq)
+        return self._after[place - 1] if place else 0
+
+    def added_within(self, first: int, last: int) -> list[int]:
+        """The numbers here of the new events that have these numbers in the other store."""
+        within = slice(bisect_left(self._numbers, first), bisect_right(self._numbers, last))
+        return [self.new[entry.event_id] for entry in self._added[within]]
+
+
+def _new_log(there: sa.Connection, own: Sequence[_Entry], new: set[str]) -> list[_Entry]:
+    """The new events of the other store. Each comes after the events that both stores have and that precede it."""
+    times = {entry.event_id: entry.time for entry in own}
+    return [entry for entry in _entries(there, times) if entry.event_id in new]
+
+
+def _entries(connection: sa.Connection, times: Mapping[str, float]) -> Iterator[_Entry]:
+    events = tables.events
+    query = sa.select(events.c.seq, events.c.event_id, events.c.created_at).order_by(events.c.seq)
+    ranges = _ranges(connection)
+    latest = float("-inf")
+    for seq, event_id, created_at in connection.execute(query):
+        latest = max(latest, times[event_id] if event_id in times else _time(ranges.get(seq, created_at)))
+        yield _Entry(event_id, seq, latest)
+
+
+def _ranges(connection: sa.Connection) -> dict[int, str]:
+    """Map the numbers of imported events to the time of their import."""
+    rows = connection.execute(sa.select(tables.imports))
+    return {seq: row.created_at for row in rows for seq in range(row.first_seq, row.last_seq + 1)}
+
+
+def _time(moment: str) -> float:
+    """Seconds since 1970; minus infinity for a time that an earlier release stored unchecked."""
+    try:
+        found = datetime.fromisoformat(moment)
+    except ValueError:
+        return float("-inf")
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def _renumber(here: sa.Connection, places: _Places) -> None:
+    """Give the moved events their new numbers."""
+    if not places.moved:
+        return
+    events, imports, queue = tables.events, tables.imports, tables.relabelling
+    for batch in batches(places.moved):
+        # Negative first: a new number can still be the old number of another event.
+        here.execute(sa.update(events).where(events.c.event_id.in_(batch)).values(seq=-events.c.seq))
+    statement = sa.update(events).where(events.c.event_id == sa.bindparam("moved")).values(seq=sa.bindparam("number"))
+    here.execute(statement, [{"moved": one, "number": number} for one, number in places.moved.items()])
+    for row in here.execute(sa.select(imports)).all():
+        span = {"first_seq": places.number(row.first_seq), "last_seq": places.number(row.last_seq)}
+        here.execute(sa.update(imports).where(imports.c.id == row.id).values(span))
+    for row in here.execute(sa.select(queue.c.seq, queue.c.after_seq)).all():
+        here.execute(sa.update(queue).where(queue.c.seq == row.seq).values(after_seq=places.number(row.after_seq)))
+
+
+# -- what refers to the numbers
+
+
+def _merge_batches(here: sa.Connection, there: sa.Connection, places: _Places) -> int:
+    """Add the import batches of which events are new; returns how many."""
+    table = tables.imports
+    rows = []
+    for row in there.execute(sa.select(table).order_by(table.c.first_seq)):
+        numbers = places.added_within(row.first_seq, row.last_seq)
+        if numbers:
+            rows.append(dict(row._mapping) | {"first_seq": numbers[0], "last_seq": numbers[-1]})
+    return insert_new(here, table, rows)
+
+
+def _merge_queue(here: sa.Connection, there: sa.Connection, texts: Texts, places: _Places) -> None:
+    """Add the entries of the relabelling queue that this store does not have."""
+    table = tables.relabelling
+    told = ("sentence_id", "source", "reason", "created_at")
+    known = {tuple(getattr(row, name) for name in told) for row in here.execute(sa.select(table))}
+    rows = []
+    for row in there.execute(sa.select(table).order_by(table.c.seq)):
+        entry = dict(row._mapping) | {"sentence_id": texts.sentence(row.sentence_id)}
+        del entry["seq"]
+        entry["after_seq"] = _number_here(here, there, row.after_seq, places)
+        if tuple(entry[name] for name in told) not in known:
+            rows.append(entry)
+    if rows:
+        here.execute(sa.insert(table), rows)
+
+
+def _number_here(here: sa.Connection, there: sa.Connection, seq: int, places: _Places) -> int:
+    """The number here of the last event in the other store with at most this number."""
+    table = tables.events
+    last = sa.select(table.c.event_id).where(table.c.seq <= seq).order_by(table.c.seq.desc()).limit(1)
+    event_id = there.execute(last).scalar()
+    return here.execute(sa.select(table.c.seq).where(table.c.event_id == event_id)).scalar() or 0
