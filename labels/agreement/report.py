@@ -128,13 +128,7 @@ def agreement(
         DataError: a decision's sentence is not in `sentences`.
     """
     reader = VersionReader(codebook, history or CodebookHistory())
-    # A retest repeats a decision on purpose, and must not replace the first decision. A planted sentence has been
-    # settled by others. A correction on the page is made by someone who saw the labels of a model.
-    firsthand = (
-        [event for event in kept if event.strategy not in (*RETESTS, PLANTED, PAGE)]
-        for kept in kept_annotations(events)
-    )
-    decided = [decisions for decisions in firsthand if decisions]
+    decided = _firsthand(events)
     standing = [decisions[-1] for decisions in decided]
     readings = _read_standing(standing, reader)
     unbiased = _units(_last_unbiased(decided, reader), sentences)
@@ -170,6 +164,18 @@ def retest_agreement(
     return tuple(Retest(name, figures(_in_order(units[name]), codebook, bootstrap)) for name in sorted(units))
 
 
+def independent_readings(
+    events: Iterable[Annotation], codebook: Codebook, history: CodebookHistory | None = None
+) -> list[tuple[Annotation, LabelSet]]:
+    """The last review of each annotator on each sentence without a suggestion or others' decisions, with its labels.
+
+    Retests, planted sentences and corrections on the page never count. Reviews that cannot be read are left out.
+    """
+    reader = VersionReader(codebook, history or CodebookHistory())
+    independent = ([one for one in decisions if not _is_influenced(one)] for decisions in _firsthand(events))
+    return [reading for decisions in independent for reading in _readable(decisions[-1:], reader)]
+
+
 def sentence_of(event: Annotation, sentences: Mapping[str, Sentence]) -> Sentence:
     """The sentence of a decision.
 
@@ -186,6 +192,17 @@ def sentence_of(event: Annotation, sentences: Mapping[str, Sentence]) -> Sentenc
 
 
 # -- which decisions are compared
+
+
+def _firsthand(events: Iterable[Annotation]) -> list[list[Annotation]]:
+    """The decisions of each annotator on each sentence that count for agreement."""
+    # A retest repeats a decision on purpose, and must not replace the first decision. A planted sentence has been
+    # settled by others. A correction on the page is made by someone who saw the labels of a model.
+    firsthand = (
+        [event for event in kept if event.strategy not in (*RETESTS, PLANTED, PAGE)]
+        for kept in kept_annotations(events)
+    )
+    return [decisions for decisions in firsthand if decisions]
 
 
 def _read_standing(standing: Iterable[Annotation], reader: VersionReader) -> list[_Reading]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from labels.cli.labelling.coder_tables import print_against_gold, print_competence, print_planted
 from labels.cli.terminal import (
     CodebookOption,
     StoreOption,
@@ -21,7 +22,6 @@ from labels.environment.settings import relabel_command
 from labels.errors import counted
 
 if TYPE_CHECKING:
-    from labels.agreement.against_gold import CoderScore
     from labels.agreement.coefficients import Estimate
     from labels.agreement.comparisons import Figures, PairAgreement
     from labels.agreement.report import AgreementReport, Block, Confusion, Retest
@@ -44,6 +44,13 @@ def agreement_command(
     retest: Annotated[
         bool, typer.Option("--retest", help="Also compare annotators with their own earlier decisions.")
     ] = False,
+    competence: Annotated[
+        bool,
+        typer.Option(
+            "--competence",
+            help="Also estimate each annotator's error rates by the model of Dawid and Skene.",
+        ),
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="Also draw the coefficients with their intervals in a .png, .svg or .pdf file."),
@@ -53,6 +60,7 @@ def agreement_command(
     """Measure the agreement of annotators: kappa, alpha and AC1 per label with intervals, and coders against gold."""
     from labels.agreement.against_gold import against_gold, planted_hits
     from labels.agreement.coefficient_plot import check_plot
+    from labels.agreement.competence import competence as estimate_competence
     from labels.agreement.report import agreement, retest_agreement
     from labels.agreement.suggestion_effect import suggestion_effect
     from labels.output.drafts import check_file
@@ -71,17 +79,20 @@ def agreement_command(
     hits = planted_hits(events, book, history)
     effect = suggestion_effect(events, sentences, book, history) if suggestions else None
     retests = retest_agreement(events, sentences, book, history) if retest else None
+    skills = estimate_competence(events, book, history) if competence else None
     if json is not None:
         reports = {"agreement": report, "against_gold": scores, "planted": hits}
-        _write_json(json, reports | {"suggestions": effect, "retest": retests}, book)
+        _write_json(json, reports | {"suggestions": effect, "retest": retests, "competence": skills}, book)
     drawn = _plot(report, plot) if plot is not None else False
     _print_report(report, book, settings)
-    _print_against_gold(scores)
-    _print_planted(hits)
+    print_against_gold(scores)
+    print_planted(hits)
     if effect is not None:
         _print_suggestion_effect(effect)
     if retests is not None:
         _print_retests(retests, book)
+    if skills is not None:
+        print_competence(skills)
     if json is not None:
         console.print(f"Written to {json}.")
     if plot is not None:
@@ -219,38 +230,6 @@ def _print_confusion(confusion: Confusion) -> None:
         said = "; ".join(f"{who}: {', '.join(labels) or 'none'}" for who, labels in example.decisions.items())
         console.print(f"      “{example.text}”")
         console.print(f"      {example.sentence_id}  {said}")
-
-
-def _print_against_gold(scores: Sequence[CoderScore]) -> None:
-    if not scores:
-        return
-    console.print()
-    console.print("Coders against adjudicated gold (most adjudicated sentences were disputed, so figures are low):")
-    headings = ("coder", "label", "n", "gold", "given", "precision", "recall", "F1")
-    rows = (
-        (
-            *(one.annotator, one.label, str(one.sentences), str(one.gold), str(one.given)),
-            *(number(figure) for figure in (one.precision, one.recall, one.f1)),
-        )
-        for one in scores
-    )
-    console.print(table(headings, rows, align="tt" + "r" * 6))
-
-
-def _print_planted(scores: Sequence[CoderScore]) -> None:
-    if not scores:
-        return
-    console.print()
-    console.print("Coders on planted sentences, whose answers were known (hits: right about the label):")
-    rows = (
-        (
-            *(one.annotator, one.label, str(one.sentences), str(one.hits), number(one.hits / one.sentences)),
-            *(str(one.gold), str(one.both), str(one.given - one.both)),
-        )
-        for one in scores
-    )
-    headings = ("coder", "label", "n", "hits", "share", "to find", "found", "false")
-    console.print(table(headings, rows, align="tt" + "r" * 6))
 
 
 # -- suggestions, retests

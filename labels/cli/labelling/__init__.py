@@ -1,1 +1,1 @@
-"""Parts of the command `label`: its options, and the list of one's own decisions."""
+"""Parts of the commands `label` and `agreement`: options, the list of one's own decisions, tables about coders."""
