@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -20,11 +20,19 @@ from labels.cli.terminal import (
     console,
     local_time,
     opened_store,
+    print_next,
     table,
 )
 from labels.environment.settings import command, load_settings
 from labels.errors import InputError, counted
+from labels.output.folders import refuse_existing
 from labels.unicode import clean
+
+if TYPE_CHECKING:
+    from labels.codebook.schema import Codebook
+    from labels.environment.settings import Settings
+    from labels.sampling.drawing import DrawRequest
+    from labels.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Import and export annotations, also in formats of other tools.")
 _NAMES = (
@@ -142,10 +150,47 @@ def annotations_export(
     format: FormatOption = "jsonl",
     annotator: Annotated[
         str,
-        typer.Option("--annotator", help="Export only this annotator's decisions (default: all).", metavar="NAME"),
+        typer.Option(
+            "--annotator",
+            help="Export only this annotator's decisions (default: all); with --tasks, draw the sentences for this "
+            "annotator.",
+            metavar="NAME",
+        ),
     ] = "",
+    tasks: Annotated[
+        bool,
+        typer.Option(
+            "--tasks",
+            help="Write sentences to label as tasks for label-studio, prodigy or doccano, instead of decisions. "
+            "`annotations import` brings the answers back.",
+        ),
+    ] = False,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            "--strategy",
+            help="With --tasks: how to choose sentences, as for `label` \\[default: random].",
+            metavar="TEXT",
+        ),
+    ] = "",
+    size: Annotated[
+        int | None,
+        typer.Option(
+            "--size", min=1, help="With --tasks: number of sentences to draw, as for `label`.", show_default=False
+        ),
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="With --tasks: all sentences without a decision, drawn for nobody, instead of a draw."
+        ),
+    ] = False,
+    days: Annotated[
+        float, typer.Option("--days", min=0, max=3650, help="With --tasks: days for which the draw is reserved.")
+    ] = 7,
     for_spreadsheet: SpreadsheetOption = False,
     texts: TextsOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "--force", help="Replace the file if it exists.")] = False,
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
@@ -154,6 +199,15 @@ def annotations_export(
     from labels.exchange.formats import find_format
 
     found = find_format(format)
+    refuse_existing(file, overwrite=overwrite)
+    if tasks:
+        if texts is not None or for_spreadsheet:
+            raise InputError("--texts and --for-spreadsheet are for decisions. Remove them, or remove --tasks.")
+        asked = _Asked(clean(annotator), strategy, size or 0, everything, days)
+        _export_tasks(file, format, asked, store, codebook, overwrite=overwrite)
+        return
+    if strategy or size or everything:
+        raise InputError("--strategy, --size and --all choose sentences to label. Add --tasks, or remove them.")
     with opened_store(store, codebook) as (opened, book, _):
         written, left_out = export_file(
             opened, file, book, format, clean(annotator), for_spreadsheet=for_spreadsheet, texts=texts
@@ -163,6 +217,76 @@ def annotations_export(
         console.print(f"Texts of the documents written to {texts}.")
     _print_counts("Left out", left_out)
     _print_phrases("Not included in this format:", found.lost)
+
+
+class _Asked(NamedTuple):
+    """The options that choose sentences to label."""
+
+    annotator: str
+    strategy: str
+    size: int
+    everything: bool
+    days: float
+
+
+def _export_tasks(
+    file: Path, format: str, asked: _Asked, store: str | None, codebook: str | None, *, overwrite: bool
+) -> None:
+    """Write sentences to label as tasks.
+
+    Raises:
+        InputError: neither an annotator nor --all is given, or both; the file of the project exists.
+    """
+    from datetime import timedelta
+
+    from labels.exchange.driver import export_tasks, project_file
+    from labels.exchange.formats import find_format
+
+    annotator = asked.annotator or ("" if asked.everything else load_settings().annotator)
+    if asked.everything and (asked.annotator or asked.strategy or asked.size):
+        raise InputError("--all takes every sentence. Remove --annotator, --strategy and --size, or remove --all.")
+    if not asked.everything and not annotator:
+        raise InputError("--tasks needs the annotator for whom sentences are drawn: add --annotator NAME, or --all.")
+    with opened_store(store, codebook) as (opened, book, settings):
+        found = find_format(format)
+        if found.takes_tasks:
+            refuse_existing(project_file(file, found, book)[0], overwrite=overwrite)
+        request = _draw_request(opened, book, settings, asked) if annotator else None
+        done = export_tasks(opened, file, book, format, annotator, request, held=timedelta(days=asked.days))
+    what = counted(done.tasks, "task")
+    console.print(f"{what} written to {file}, and what {format} needs beside {_them(done.tasks)} to {done.project}.")
+    if done.until:
+        console.print(f"The sentences are reserved for {annotator} until {local_time(done.until)}.")
+    print_next(
+        command(
+            *("annotations", "import", "ANSWERS", "--format", format),
+            *(("--annotator", annotator) if annotator else ()),
+            store=settings.store,
+            codebook=settings.codebook,
+        )
+    )
+
+
+def _draw_request(store: Store, codebook: Codebook, settings: Settings, asked: _Asked) -> DrawRequest:
+    """The draw that `label` would make, without planted sentences: their answers in a file would be decisions."""
+    from labels.sampling.drawing import DrawRequest
+    from labels.sampling.strategies import SCORED
+    from labels.sampling.suggestions import choose_model
+
+    kind, _, query = (asked.strategy or "random").strip().partition(" ")
+    scored = kind in SCORED and (kind != "audit" or bool(store.scores.models()))
+    return DrawRequest(
+        strategy=kind,
+        size=asked.size,
+        query=query.strip(),
+        model_id=choose_model(store, codebook).id if scored else "",
+        coders=settings.team.coders_per_sentence,
+        overlap=settings.team.overlap if kind == "random" else 0.0,
+    )
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"
 
 
 @app.command("formats", epilog="Example: communique annotations formats prodigy")

@@ -48,6 +48,7 @@ from labels.cli.terminal import (
 )
 from labels.environment.settings import command
 from labels.errors import InputError, counted, did_you_mean
+from labels.output.folders import free_name
 from labels.unicode import clean
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def label_command(
     print_next(
         same if last.remaining else onward,
         command("status", store=settings.store),
-        command("annotations", "export", "labels.jsonl", store=settings.store, codebook=settings.codebook),
+        command("annotations", "export", free_name("labels.jsonl"), store=settings.store, codebook=settings.codebook),
     )
 
 

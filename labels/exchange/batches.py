@@ -66,10 +66,14 @@ def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: 
         found = named.for_file(path)
         _check_options(options, found)
         reader = Reader(path, found.name, codebook, annotator, found.default_annotator(path), **options)
+        reader.hides_outside = not found.carries_not_a_sentence
         # Read the whole file before storing anything, because even the last line may be invalid.
         contents = list(found.parse(_of_this_tool(path, found, format), reader))
+    _refuse_several_users(reader)
     is_log = found.carries == "events"
     notes = [*(content.text for content in contents if isinstance(content, Note)), *_spelling_notes(reader.spellings)]
+    users = reader.users - {reader.annotator}
+    notes += [f"'{user}' is recorded as '{reader.annotator}', for whom the tasks were drawn" for user in users]
     lines = [content for content in contents if isinstance(content, Line)]
     if is_log:
         refuse_repeated_events(lines, path)
@@ -90,6 +94,16 @@ def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: 
         notes=list(dict.fromkeys(notes)),
         format=found,
     )
+
+
+def _refuse_several_users(reader: Reader) -> None:
+    """Refuse to record the answers of several people under one name."""
+    if len(reader.users) > 1:
+        listed = " and ".join(sorted(reader.users))
+        raise DataError(
+            f"{reader.path}: the tasks drawn for {reader.annotator} were answered by {listed}. "
+            "Remove --annotator to record their answers under these names."
+        )
 
 
 def _spelling_notes(spellings: Counter[tuple[str, str]]) -> Iterator[str]:
@@ -144,15 +158,17 @@ def in_order_of_time(lines: list[Line]) -> list[Line]:
         positions.setdefault((event.sentence_id, event.annotator, event.event), []).append(position)
     ordered = list(lines)
     for own in positions.values():
-        for position, line in zip(own, sorted((lines[place] for place in own), key=_time), strict=True):
+        dated = sorted((lines[place] for place in own), key=lambda line: seconds_of(line.event.created_at))
+        for position, line in zip(own, dated, strict=True):
             ordered[position] = line
     return ordered
 
 
-def _time(line: Line) -> float:
+def seconds_of(created_at: str) -> float:
+    """A time in ISO 8601 as seconds since 1970; 0 for other texts, which exports of earlier versions can have."""
     try:
-        moment = datetime.fromisoformat(line.event.created_at)
-    except ValueError:  # in an export of an earlier version
+        moment = datetime.fromisoformat(created_at)
+    except ValueError:
         return 0.0
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 

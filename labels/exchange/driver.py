@@ -1,7 +1,7 @@
 """Import and export of files in any format.
 
 A format converts records to lines, and decisions to records; `labels.exchange.batches` reads the lines of a file. This
-module adds them to the store (all or none), and selects and writes decisions.
+module adds them to the store (all or none), selects and writes decisions, and writes sentences to label as tasks.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from labels.codebook.schema import Codebook
-from labels.errors import DataError, counted
+from labels.errors import DataError, InputError, counted
 from labels.exchange.batches import (
     REPEATED,
     Batch,
@@ -21,21 +22,29 @@ from labels.exchange.batches import (
     in_order_of_time,
     read_file,
     refuse_repeated_events,
+    seconds_of,
     without_repeats,
 )
 from labels.exchange.decisions import select
-from labels.exchange.formats import PLUGINS, find_format
+from labels.exchange.formats import BUILTINS, PLUGINS, Format, find_format
 from labels.exchange.lines import Line, UnseenLine, check_measures
 from labels.exchange.matching import matched, without_removed
 from labels.exchange.people import similar_names, under_new_names, under_stored_names
+from labels.exchange.stamps import in_order, tasks_of
 from labels.gold import standing
+from labels.output.drafts import check_file, write_whole
 from labels.output.folders import check_text_folder, text_folder
-from labels.records import Sentence, same_text
-from labels.store import Repeats, Store
+from labels.records import same_text
+from labels.sampling.drawing import DrawRequest
+from labels.sampling.exhausted import explain
+from labels.sampling.strategies import lease_end, next_assignment
+from labels.store import Draw, Repeats, Store
 
 REPLACED = "decisions that have since been replaced or undone (export again to change them)"
 REMOVED = "decisions on documents that were removed from the store (see `communique documents`)"
-"""Reasons counted by this module: decisions in the store that no longer stand, and decisions on removed documents."""
+OVERRULED = "answers to tasks on which their annotator has decided here since (the later decision stands)"
+"""Reasons counted by this module: decisions in the store that no longer stand, decisions on removed documents, and
+answers of tasks that came too late."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,76 @@ def export_file(
     return Exported(len(selection.decisions), selection.left_out)
 
 
+@dataclass(frozen=True)
+class WrittenTasks:
+    """The number of sentences written as tasks, their reservation, and the file that the tool needs beside them.
+
+    `until` is the end of the reservation (ISO 8601 in UTC); empty if the sentences were not drawn for anybody.
+    """
+
+    tasks: int
+    project: Path
+    until: str = ""
+
+
+def export_tasks(
+    store: Store,
+    path: str | Path,
+    codebook: Codebook,
+    format: str,
+    annotator: str = "",
+    request: DrawRequest | None = None,
+    *,
+    held: timedelta = timedelta(days=7),
+) -> WrittenTasks:
+    """Write sentences to label as tasks for a tool, and the tool's project file beside them.
+
+    With an annotator, the sentences of the annotator's unfinished draw, or of a new one, are written and reserved for
+    the time `held`. Without, all sentences without a decision are written that nobody holds.
+
+    Raises:
+        InputError: the format has no tasks, no sentence is left, or a file cannot be written; as for `next_assignment`.
+    """
+    path, found = Path(path), find_format(format)
+    if not found.takes_tasks:
+        known = [name for name in BUILTINS if find_format(name).takes_tasks]
+        raise InputError(f"--format: {format} has no tasks. Use one of {', '.join(known)}.")
+    checked_ending(path, found)
+    project, content = project_file(path, found, codebook)
+    for file in (path, project):
+        check_file(file)  # before sentences are drawn and reserved
+    draws, ids, until = _drawn(store, annotator, request or DrawRequest(size=0), held) if annotator else _free(store)
+    with PLUGINS.blaming(format):
+        found.write(path, [found.task(task, codebook) for task in tasks_of(store, draws, ids)], codebook)
+    write_whole(project, [content])
+    return WrittenTasks(len(ids), project, until)
+
+
+def project_file(path: Path, format: Format, codebook: Codebook) -> tuple[Path, str]:
+    """The file that a tool needs beside the tasks in `path`, and its content."""
+    ending, content = format.project(codebook)
+    return path.with_name(f"{path.stem}.{ending}"), content
+
+
+def _drawn(
+    store: Store, annotator: str, request: DrawRequest, held: timedelta
+) -> tuple[Sequence[Draw], list[str], str]:
+    assignment = next_assignment(store, annotator, request)
+    if assignment is None:
+        reason = explain(store, annotator, request).reason
+        raise InputError(f"{store.name}: there is nothing to label for {annotator}. {reason}")
+    until = lease_end(held)
+    pending = store.draws.hold_pending(assignment.draws, expires_at=until)
+    return assignment.draws, in_order(assignment.draws, frozenset(pending)), until
+
+
+def _free(store: Store) -> tuple[Sequence[Draw], list[str], str]:
+    ids = store.unseen.ids()
+    if not ids:
+        raise InputError(f"{store.name}: there is nothing to label: every sentence is decided or reserved.")
+    return (), ids, ""
+
+
 def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     """Add the contents of a file to the store, all or none; adding the same batch again changes nothing.
 
@@ -134,11 +213,13 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     read = len(lines)
     lines = lines if batch.is_log else in_order_of_time(without_repeats(lines))
     distinct = len(lines)
+    lines = _without_overruled(store, lines)
+    in_time = len(lines)
     lines = without_removed(store, lines, repeats.links)
     unseen = without_removed(store, unseen, repeats.links)
     texts: list[Line | UnseenLine] = [*lines, *unseen]
     refuse_repeated_events(lines, batch.path)
-    known_texts = _refuse_other_texts(store, [line.sentence for line in texts], batch.path)
+    known_texts = _refuse_other_texts(store, texts)
     names = {line.event.annotator for line in lines}
     similar = similar_names(names, store.events.annotators()) if names else ()
     notes = (*batch.notes, *_repeat_notes(repeats), *renamed, *same_people, *similar)
@@ -159,7 +240,8 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     )
     new = added.events
     counts = Counter(batch.left_out)
-    counts.update({REPEATED: read - distinct, REMOVED: distinct - len(lines), REPLACED: replaced})
+    counts.update({REPEATED: read - distinct, OVERRULED: distinct - in_time})
+    counts.update({REMOVED: in_time - len(lines), REPLACED: replaced})
     reasons = Counter(line.reason for line in unseen)
     sizes = (len({line.sentence.id for line in texts}), known_texts)
     return Imported(new, len(lines) - new - replaced, +counts, reasons, notes, *sizes, added.id)
@@ -190,20 +272,44 @@ def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
     return sum(len(ids) for ids in in_file.values() if ids <= replaced_ids)
 
 
-def _refuse_other_texts(store: Store, sentences: Iterable[Sentence], path: Path) -> int:
+def _without_overruled(store: Store, lines: Sequence[Line]) -> list[Line]:
+    """The lines without new answers to tasks on which their annotator decided in the store after the answer.
+
+    Without a time of the answer, decisions in the store since the task was written overrule it.
+    """
+    asked = [line for line in lines if line.asked_at]
+    if not asked:
+        return list(lines)
+    known = store.events.known(line.event.event_id for line in asked)
+    stands = standing(store.events.all(sentence_ids={line.event.sentence_id for line in asked})).annotations
+    late = {
+        line.event.event_id
+        for line in asked
+        if line.event.event_id not in known
+        and (own := stands.get((line.event.sentence_id, line.event.annotator))) is not None
+        and seconds_of(own.created_at) > seconds_of(line.asked_at)
+    }
+    return [line for line in lines if line.event.event_id not in late]
+
+
+def _refuse_other_texts(store: Store, lines: Iterable[Line | UnseenLine]) -> int:
     """Check that each sentence has one text; returns the number of different sentences that are in the store."""
-    texts: dict[str, str] = {}
-    for sentence in sentences:
-        if not same_text(texts.setdefault(sentence.id, sentence.text), sentence.text):
+    first: dict[str, Line | UnseenLine] = {}
+    for line in lines:
+        identifier, text = line.sentence.id, line.sentence.text
+        other = first.setdefault(identifier, line).sentence.text
+        if not same_text(other, text):
             raise DataError(
-                f"{path}: sentence {sentence.id} has the text '{texts[sentence.id][:60]}' in one line and "
-                f"'{sentence.text[:60]}' in another line. Keep only the lines from one version of the document."
+                f"{line.place}: sentence {identifier} has the text '{other[:60]}' in one line and '{text[:60]}' in "
+                "another line. Keep only the lines from one version of the document."
             )
-    stored = store.documents.sentences(texts)
+    stored = store.documents.sentences(first)
     for sentence in stored:
-        if not same_text(sentence.text, texts[sentence.id]):
+        line = first[sentence.id]
+        if not same_text(sentence.text, line.sentence.text):
             raise DataError(
-                f"{path}: sentence {sentence.id} has the text '{texts[sentence.id][:60]}' in the file, but "
-                f"'{sentence.text[:60]}' in the store. Use the file for the version of the document in the store."
+                f"{line.place}: sentence {sentence.id} has the text '{line.sentence.text[:60]}' in the file, but "
+                f"'{sentence.text[:60]}' in the store. Use the file for the version of the document in the store. If "
+                "the text of a record was edited, restore it."
             )
     return len(stored)

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from labels.errors import DataError
 from labels.exchange.lines import canonical_json
+from labels.output.table_files import json_text
 from labels.records import Annotation, Document, Origin
 from labels.text.rows import EqualTexts, Row, checked_text, is_unicode
 from labels.unicode import is_missing
@@ -164,3 +165,12 @@ def check_unicode(value: Any, place: str) -> None:
     """
     if not is_unicode(canonical_json(value)):
         raise DataError(f"{place}: a text contains an unpaired surrogate. Fix the record.")
+
+
+def json_array(rows: Iterable[Row]) -> Iterator[str]:
+    """The chunks of a JSON array, with one record per line."""
+    before = "[\n"
+    for row in rows:
+        yield before + json_text(row)
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"

@@ -9,13 +9,10 @@ task ids of Label Studio, are not provenance: they differ between two projects o
 
 The id of a new decision depends on its content and on the decision that it changes. Importing the same record again
 therefore adds nothing, but a change back to earlier labels is a new decision.
-
-The field names of a tool are only in the tool's own module.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,15 +31,16 @@ from labels.exchange.fields import json_value as json_value
 from labels.exchange.fields import label_list as label_list
 from labels.exchange.fields import object_at as object_at
 from labels.exchange.fields import with_foreign_fields as with_foreign_fields
-from labels.exchange.lines import COLUMNS, Line, UnseenLine, check_measures, event_id, format_line, parse_line
+from labels.exchange.lines import Line, UnseenLine, check_measures, event_id, format_line, parse_line
+from labels.exchange.stamps import asked_by
+from labels.exchange.stamps import native_stamp as native_stamp
+from labels.exchange.stamps import native_stamps as native_stamps
 from labels.records import Annotation, Document, EventKind, Sentence, State
 from labels.store import now
 from labels.text.cells import LabelNames, without_none
 from labels.text.rows import Row, is_unicode
 from labels.text.sentences import whole_sentence
 from labels.unicode import clean, is_missing, person_name
-
-_STAMP_COLUMNS = tuple(column for column in COLUMNS if column not in ("text", "extra"))
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,8 @@ class Reader:
 
     `names` finds the labels of the codebook. `used_fallback` is true if `fallback` was recorded for a decision.
     `spellings` counts the values that differ from the name of the label that they mean: titles, and names with other
-    case or white space.
+    case or white space. `users` are the tool's names of those who answered the tasks of `annotator`. `hides_outside` is
+    true if the tool shows spans that are not sentences as skipped.
     """
 
     def __init__(
@@ -135,6 +134,8 @@ class Reader:
         self._fallback = clean(fallback)
         self.used_fallback = False
         self.spellings: Counter[tuple[str, str]] = Counter()
+        self.users: set[str] = set()
+        self.hides_outside = False
         self.names = LabelNames(codebook)
         self._now = now()
         self._texts = Texts(format, path.name)
@@ -157,8 +158,10 @@ class Reader:
         """
         left = list(stamps)  # each stamp is used for one decision only: two annotators may agree
         found = []
-        decisions = [replace(given, annotator=_named(given.annotator, place)) for given in decisions]
-        document = None if stamps else self._document(decisions[0], place, *map(self._annotator_of, decisions))
+        decisions = [replace(one, annotator=self._named(one.annotator, place, stamps)) for one in decisions]
+        decisions = [replace(one, state=self._state(one, stamps)) for one in decisions]
+        is_new = not stamps and asked_by(stamps) is None
+        document = self._document(decisions[0], place, *map(self._annotator_of, decisions)) if is_new else None
         for decision in decisions:
             # Decisions without a stamp of their own were added in the other tool, on the same sentence.
             line, used = self._line(decision, place, left or stamps, document)
@@ -178,6 +181,8 @@ class Reader:
             return LeftOut("records without text or decision")
         if not isinstance(text, str) or not is_unicode(text):
             raise DataError(f"{place}: the text of this record is not a valid string. Fix or remove the record.")
+        if (asked := asked_by(stamps)) is not None:
+            return UnseenLine(unseen.reason, asked.sentence(text), place=place)
         document = None if stamps else self._document(unseen, place, self.annotator or self._fallback)
         sentence = whole_sentence(document) if document else self._parsed(stamps[0], unseen, place).sentence
         return UnseenLine(unseen.reason, sentence, document, place, "" if stamps else unseen.stored_id)
@@ -194,6 +199,22 @@ class Reader:
     def _document(self, decision: ForeignDecision | Unseen, place: str, *annotators: str) -> Document:
         return self._texts.document(decision.text, decision.metadata, decision.identifier, place, *annotators)
 
+    def _named(self, annotator: Any, place: str, stamps: Sequence[Row]) -> str:
+        """The annotator's name; the answers to tasks that were drawn for --annotator are recorded under that name."""
+        name, asked = _named(annotator, place), asked_by(stamps)
+        if not name or asked is None or asked.annotator != self.annotator:
+            return name
+        self.users.add(name)
+        return self.annotator
+
+    def _state(self, decision: ForeignDecision, stamps: Sequence[Row]) -> State:
+        """The state, if a tool that cannot mark a span as not a sentence shows it as skipped."""
+        own = (stamp for stamp in stamps if decision.annotator in ("", _annotator_of(stamp)))
+        hidden = self.hides_outside and decision.state == "skipped"
+        return (
+            "not_a_sentence" if hidden and any(one.get("state") == "not_a_sentence" for one in own) else decision.state
+        )
+
     def _annotator_of(self, decision: ForeignDecision) -> str:
         return decision.annotator or self.annotator or self._fallback
 
@@ -208,13 +229,20 @@ class Reader:
         own = next((stamp for stamp in stamps if self._is_of(stamp, decision)), None)
         if own is not None:
             return self._parsed(own, decision, place), own
-        sentence = whole_sentence(document) if document else self._parsed(stamps[0], decision, place).sentence
+        asked = asked_by(stamps)
+        if asked is not None:
+            sentence = asked.sentence(decision.text)
+        else:
+            sentence = whole_sentence(document) if document else self._parsed(stamps[0], decision, place).sentence
         changed = next((stamp for stamp in stamps if decision.annotator in ("", _annotator_of(stamp))), None)
         row, parts = self._new_row(decision, sentence, place, stamps, changed)
         stored_id = "" if stamps else decision.stored_id
         line = self._parsed(row, decision, place)
         check_measures(line.event, place)
-        return replace(line, sentence=sentence, document=document, stored_id=stored_id, event_parts=parts), changed
+        line = replace(line, sentence=sentence, document=document, stored_id=stored_id, event_parts=parts)
+        if asked is not None:
+            line = replace(line, event=asked.drawn(line.event), asked_at=decision.created_at or asked.created_at)
+        return line, changed
 
     def _refuse_other_version(self, decision: ForeignDecision, stamp: Row, place: str) -> None:
         """If labels are not in the codebook, report the version that the file may have been exported under."""
@@ -307,28 +335,3 @@ def _kind(decision: ForeignDecision, changed: Row | None, place: str) -> EventKi
             f"{place}: an adjudication cannot be changed to {decision.state}. Add labels to the record, or remove it."
         )
     return "adjudicate"
-
-
-def native_stamp(event: Annotation, sentence: Sentence) -> Row:
-    """The stamp for a record: the native line of the decision, without text and extra."""
-    row = format_line(Line(event, sentence))
-    return {column: row[column] for column in _STAMP_COLUMNS if column in row}
-
-
-def native_stamps(value: Any, place: str) -> list[Row]:
-    """Parse the stamps in a record: one stamp or a list, as objects or JSON text; empty if the record has no stamp.
-
-    Raises:
-        DataError: the value is not a valid stamp.
-    """
-    if value in (None, ""):
-        return []
-    try:
-        found = json.loads(value) if isinstance(value, str) else value
-    except (ValueError, RecursionError):
-        found = None
-    # The type of labels is checked here because labels are compared before `parse_line` checks the rest.
-    stamps = found if isinstance(found, list) else [found]
-    if not all(isinstance(entry, dict) and isinstance(entry.get("labels"), list) for entry in stamps):
-        raise DataError(f"{place}: the value of `{KEY}` was altered. Export the file again, or remove the value.")
-    return list(stamps)

@@ -39,7 +39,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import ClassVar, cast, get_args
@@ -52,8 +52,9 @@ from labels.exchange.decisions import COLUMN_FORMATS, Carries, Selection
 from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
 from labels.exchange.lines import Line, UnseenLine
+from labels.exchange.stamps import Task
 from labels.output.drafts import write_whole
-from labels.output.table_files import json_lines, json_text, write_csv, write_parquet
+from labels.output.table_files import json_lines, write_csv, write_parquet
 from labels.records import Annotation, CodebookMigration, Draw, Sentence, State
 from labels.text.rows import Row, read_rows
 from labels.unicode import read_text
@@ -95,9 +96,11 @@ class Format(ABC):
         carries: whether records are events, standing decisions or gold.
         carries_skipped: whether the format can mark a sentence as skipped.
         carries_not_a_sentence: whether the format can mark a span as not a sentence.
+        skips_not_a_sentence: whether such a span is written as skipped; its stamp keeps the state.
         not_written: data that an export loses, beyond the losses implied by `carries`; one plain phrase per entry.
         not_read: data that an import leaves out or cannot recover; one plain phrase per entry.
         options: names of the format's own options; their values are in `reader.options`.
+        takes_tasks: whether `task` and `project` are implemented: sentences to label can be written for the tool.
     """
 
     api: ClassVar[int]
@@ -106,9 +109,11 @@ class Format(ABC):
     carries: ClassVar[Carries]
     carries_skipped: ClassVar[bool] = True
     carries_not_a_sentence: ClassVar[bool] = False
+    skips_not_a_sentence: ClassVar[bool] = False
     not_written: ClassVar[tuple[str, ...]] = ()
     not_read: ClassVar[tuple[str, ...]] = ()
     options: ClassVar[tuple[str, ...]] = ()
+    takes_tasks: ClassVar[bool] = False
 
     @abstractmethod
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterable[Content]:
@@ -121,6 +126,14 @@ class Format(ABC):
     @abstractmethod
     def build(self, selection: Selection, ending: str) -> Iterable[Row]:
         """Build the records for the decisions in `selection`, for a file with the extension `ending`."""
+
+    def task(self, task: Task, codebook: Codebook) -> Row:
+        """Build the record for a sentence to label, with the task's stamp under `KEY`."""
+        raise NotImplementedError
+
+    def project(self, codebook: Codebook) -> tuple[str, str]:
+        """What the tool needs beside the tasks: the end of the file's name, such as "labels.txt", and its content."""
+        raise NotImplementedError
 
     def for_file(self, path: Path) -> Format:
         """The format that reads this file, if the name stands for several formats; usually the format itself."""
@@ -163,7 +176,7 @@ class Format(ABC):
             write = write_csv if ending == ".csv" else write_parquet
             write(path, rows, columns_of(rows, self.columns(codebook)))
         else:
-            write_whole(path, _array(rows) if ending == ".json" else json_lines(rows))
+            write_whole(path, fields.json_array(rows) if ending == ".json" else json_lines(rows))
 
     def write_for_spreadsheet(self, path: Path, rows: Iterable[Row], codebook: Codebook) -> None:
         """Write records to a CSV file in which a spreadsheet executes no cell (see `labels.output.table_files`).
@@ -188,8 +201,14 @@ class Format(ABC):
     @property
     def states(self) -> tuple[State, ...]:
         """The states of the decisions that the format can write."""
-        carried = {"skipped": self.carries_skipped, "not_a_sentence": self.carries_not_a_sentence}
+        outside = self.carries_not_a_sentence or (self.carries_skipped and self.skips_not_a_sentence)
+        carried = {"skipped": self.carries_skipped, "not_a_sentence": outside}
         return tuple(state for state in get_args(State) if carried.get(state, True))
+
+    @property
+    def _outside(self) -> str:
+        as_skipped = "not_a_sentence" in self.states and self.carries != "gold"
+        return "they are written as skipped" if as_skipped else "the format cannot mark them"
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -201,7 +220,7 @@ class Format(ABC):
         return (
             *(_GOLD_ONLY if self.carries == "gold" else ()),
             *(() if self.carries_skipped else ("skipped sentences: the format cannot mark them",)),
-            *(() if self.carries_not_a_sentence else ("spans that are not sentences: the format cannot mark them",)),
+            *(() if self.carries_not_a_sentence else (f"spans that are not sentences: {self._outside}",)),
             "decisions that were undone or replaced: only standing decisions are written",
             "labels of other codebook versions: decisions are converted to the version in use" + alone,
             "documents: a sentence is written without the surrounding text",
@@ -216,6 +235,8 @@ class RecordFormat(Format):
     A subclass converts a record to a decision, and a decision to a record. This class handles stamps and the fields
     that only the tool uses.
     """
+
+    skips_not_a_sentence = True
 
     @abstractmethod
     def decide(self, record: Row, place: str, reader: Reader, *, ours: bool) -> Decided:
@@ -246,14 +267,20 @@ class RecordFormat(Format):
         if isinstance(decision, Unseen):
             return reader.unseen(decision, place, stamps)
         line = reader.line(decision, place, stamps)
-        return reader.with_extra(line, self.beyond(record, self.record(line.event, line.sentence, reader.codebook)))
+        built = self.record(self._shown(line.event), line.sentence, reader.codebook)
+        return reader.with_extra(line, self.beyond(record, built))
 
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
         """Build one record per decision, with the tool's own fields and the stamp."""
         for event, sentence in selection.decisions:
-            built = self.record(event, sentence, selection.codebook)
+            built = self.record(self._shown(event), sentence, selection.codebook)
             stamp = {KEY: foreign.native_stamp(event, sentence)}
             yield fields.with_foreign_fields(built, fields.extra_of(event, self.name)) | stamp
+
+    def _shown(self, event: Annotation) -> Annotation:
+        """The event as the tool can show it."""
+        outside = event.state == "not_a_sentence" and not self.carries_not_a_sentence
+        return replace(event, state="skipped") if outside else event
 
 
 BUILTINS = {
@@ -320,12 +347,3 @@ def _read_array(path: Path) -> Iterator[tuple[int, Row]]:
         if not isinstance(record, dict):
             raise DataError(f"{path}:{number}: expected an object, not {type(record).__name__}. Fix the record.")
         yield number, record
-
-
-def _array(rows: Iterable[Row]) -> Iterator[str]:
-    """The chunks of a JSON array, with one record per line."""
-    before = "[\n"
-    for row in rows:
-        yield before + json_text(row)
-        before = ",\n"
-    yield "[]\n" if before == "[\n" else "\n]\n"

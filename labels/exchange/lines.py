@@ -72,6 +72,7 @@ class Line:
     - `place`: the file and the row, for messages
     - `stored_id`: id of a stored sentence, which replaces `sentence` if their texts are equal
     - `must_be_stored`: the stored sentence is required, and `sentence` has no text
+    - `asked_at`: for the answer to a task, the time of the answer or, without one, of the task; empty for others
     - `event_parts`: JSON values that determine the id of the event, together with the sentence; None if the file has
       the id
     """
@@ -82,6 +83,7 @@ class Line:
     place: str = ""
     stored_id: str = ""
     must_be_stored: bool = False
+    asked_at: str = ""
     event_parts: tuple[Any, ...] | None = None
 
     def about(self, sentence: Sentence) -> Line:

@@ -1,4 +1,4 @@
-"""Create the output folders of commands, which replace only the output of an earlier command.
+"""Create the output folders of commands, which replace only the output of an earlier command, and check files.
 
 A folder of texts (`text_folder`) serves programs that use the offsets of sentences. Its file `DOCUMENT_ID.txt` has the
 text of a document in UTF-8, with its original line ends. If it is opened with `newline=""`, every sentence is
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labels.errors import DataError
+from labels.errors import DataError, InputError
 from labels.output.drafts import check_folder, explained, whole_folder
 from labels.output.table_files import json_text
 from labels.records import Document
@@ -60,6 +60,20 @@ def refuse_occupied(
             raise DataError(
                 f"{path}: --overwrite would delete {read}, which this command reads. Choose another folder with --out."
             )
+
+
+def refuse_existing(file: Path, *, overwrite: bool = False) -> None:
+    """Raise InputError if a file exists and must not be replaced. Folders are checked when they are written."""
+    with explained(file):
+        if file.is_file() and not overwrite:
+            raise InputError(f"{file}: this file exists. Choose another file, or add --overwrite.")
+
+
+def free_name(name: str) -> str:
+    """The name of a file in the working folder, with a number if a file of this name exists."""
+    path = Path(name)
+    names = (path, *(path.with_stem(f"{path.stem}-{number}") for number in range(2, 100)))
+    return str(next((one for one in names if not one.exists()), path))
 
 
 def make_folder(path: Path, *, empty: bool = False) -> None:

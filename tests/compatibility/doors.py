@@ -100,6 +100,7 @@ def agreement(codebook: str) -> Any:
 
 def gold(codebook: str) -> dict[str, Any]:
     """The gold of every sentence that has some, by id, and how many of each kind have none."""
+    Path("gold.csv").unlink(missing_ok=True)
     said = run("annotations", "export", "gold.csv", "--format", "activetigger", "--codebook", codebook)
     labels = {row["sentence_id"]: row["labels"] for row in records(Path("gold.csv"))}
     return {"labels": dict(sorted(labels.items())), "left_out": left_out(said)}
@@ -107,6 +108,7 @@ def gold(codebook: str) -> dict[str, Any]:
 
 def decisions(codebook: str) -> dict[str, Any]:
     """What stands: kind, state, labels and note by annotator and sentence."""
+    Path("decisions.csv").unlink(missing_ok=True)
     run("annotations", "export", "decisions.csv", "--format", "csv", "--codebook", codebook)
     found: dict[str, dict[str, Any]] = {}
     for row in records(Path("decisions.csv")):

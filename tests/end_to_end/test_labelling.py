@@ -70,7 +70,7 @@ def test_articles_to_labels_to_a_model(isolated: Path, mlflow_store: str, commun
 
 
 def _export(folder: Path) -> list[str]:
-    finished = run_here("annotations", "export", "labels.jsonl")
+    finished = run_here("annotations", "export", "labels.jsonl", "--overwrite")
     assert finished.returncode == 0, finished.stderr
     return (folder / "labels.jsonl").read_text().splitlines()
 

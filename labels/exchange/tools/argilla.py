@@ -36,6 +36,7 @@ class Argilla(Format):
     name = "argilla"
     endings = (".jsonl",)
     carries = "decisions"
+    skips_not_a_sentence = True
     not_written = (f"time, seconds, note and draw: kept only in the metadata `{KEY}`, which Argilla ignores",)
     options = (controls.OPTION,)
     not_read = (
@@ -207,14 +208,14 @@ def _record(decisions: Sequence[Decision], codebook: Codebook, question: str = "
     return built | {
         f"{question}.responses": values,
         f"{question}.responses.users": [event.annotator for event in events],
-        f"{question}.responses.status": ["discarded" if event.state == "skipped" else "submitted" for event in events],
+        f"{question}.responses.status": ["submitted" if event.state == "reviewed" else "discarded" for event in events],
         # Argilla allows strings and numbers in metadata, but not objects.
         KEY: json.dumps([foreign.native_stamp(event, sentence) for event in events], ensure_ascii=False),
     }
 
 
 def _value(event: Annotation, codebook: Codebook) -> Any:
-    return None if event.state == "skipped" else _shape(event.labels, codebook)
+    return _shape(event.labels, codebook) if event.state == "reviewed" else None
 
 
 def _shape(labels: Sequence[str], codebook: Codebook) -> Any:

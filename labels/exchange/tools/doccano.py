@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from labels.exchange.decisions import Selection
 from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, Reader, Unseen
 from labels.exchange.formats import Content, Note, Placed, RecordFormat
+from labels.exchange.stamps import Task
 from labels.records import Annotation, Sentence
 from labels.text.cells import cell_values
 from labels.text.rows import Row, csv_notes
 
 _SEPARATOR = "#"  # doccano's separator of labels in CSV cells
+_COLOURS = ("#1f5fa8", "#c2570c", "#3d7a3d", "#8a3ffc", "#a2191f", "#00677f", "#6f5a00", "#525252")
 _NOBODY = ("all", "unknown")
 """Names of files with the records of all annotators, and with the records that nobody labelled."""
 
@@ -36,6 +39,7 @@ class Doccano(RecordFormat):
     carries = "gold"
     not_written = (f"time, seconds, suggestion and draw: kept only in `{KEY}`, which doccano ignores",)
     options = (controls.OPTION,)
+    takes_tasks = True
     not_read = (
         "records without labels, unless exported by communique: their texts become unseen sentences",
         "spans, relations and texts, unless their key is named with --control",
@@ -83,6 +87,19 @@ class Doccano(RecordFormat):
         """Build a doccano record, with the note as a comment."""
         comments = [event.note] if event.note else []
         return {"text": sentence.text, "label": list(event.labels), "Comments": comments}
+
+    def task(self, task: Task, codebook: Codebook) -> Row:
+        """Build a record without labels."""
+        return {"text": task.sentence.text, "label": [], **task.meta}
+
+    def project(self, codebook: Codebook) -> tuple[str, str]:
+        """The label types of a project, for its page of labels. `none` is one: doccano has no other answer for it."""
+        keys = {label.name: label.key for label in codebook.labels}
+        kinds = [
+            {"text": name, "suffix_key": keys.get(name) or None, "background_color": colour, "text_color": "#ffffff"}
+            for name, colour in zip((*codebook.label_names, "none"), cycle(_COLOURS), strict=False)
+        ]
+        return "labels.json", json.dumps(kinds, ensure_ascii=False, indent=1) + "\n"
 
     def beyond(self, record: Row, built: Row) -> Row:
         """The fields that differ from `built`; comments in a CSV cell are compared as a list."""

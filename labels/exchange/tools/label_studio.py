@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from labels.codebook.schema import Codebook
 from labels.errors import DataError
 from labels.exchange import controls, fields, foreign
 from labels.exchange.decisions import Decision, Selection
@@ -21,6 +22,8 @@ from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
 from labels.exchange.formats import Content, Format, Note, Placed
 from labels.exchange.lines import Line
+from labels.exchange.stamps import Task
+from labels.exchange.tools.label_studio_project import configuration, task_record
 from labels.records import Annotation
 from labels.text.rows import Row
 
@@ -36,6 +39,8 @@ class LabelStudio(Format):
     endings = (".json",)
     carries = "decisions"
     options = (controls.OPTION,)
+    takes_tasks = True
+    skips_not_a_sentence = True
     not_written = (f"note and draw: kept only in `data.{KEY}`, which Label Studio ignores",)
     not_read = (
         "tasks without an annotation: their texts become unseen sentences",
@@ -61,6 +66,14 @@ class LabelStudio(Format):
     def build(self, selection: Selection, ending: str) -> Iterator[Row]:
         """Build one task per sentence."""
         return map(_task, selection.by_sentence())
+
+    def task(self, task: Task, codebook: Codebook) -> Row:
+        """Build a task without annotations, with the sentences around the sentence."""
+        return task_record(task)
+
+    def project(self, codebook: Codebook) -> tuple[str, str]:
+        """The labelling configuration of a project."""
+        return "config.xml", configuration(codebook)
 
 
 LABEL_STUDIO = LabelStudio()
@@ -291,7 +304,7 @@ def _annotation(event: Annotation) -> Row:
     return {
         "completed_by": {"email": event.annotator},
         "result": _result(event.labels),
-        "was_cancelled": event.state == "skipped",
+        "was_cancelled": event.state != "reviewed",
         "ground_truth": event.event == "adjudicate",
         "lead_time": event.seconds,
         "created_at": event.created_at,

@@ -23,8 +23,10 @@ from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, Reader, Unseen
 from labels.exchange.formats import Content, Format, Note, Placed
 from labels.exchange.lines import Line
+from labels.exchange.stamps import Task
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
+from labels.unicode import clean
 
 _ANSWERS = ("accept", "reject", "ignore")
 _NO_CONTROLS = ("text", "answer", "meta", "config", "options", "tokens", "priority", "score", "html", "style")
@@ -41,6 +43,8 @@ class Prodigy(Format):
     carries = "decisions"
     not_written = (f"note, seconds, suggestion and draw: kept only in `meta.{KEY}`, which Prodigy ignores",)
     options = (controls.OPTION,)
+    takes_tasks = True
+    skips_not_a_sentence = True
     not_read = (
         "records without an answer: their texts become unseen sentences",
         "records without `accept` or `label`, such as spans, unless their key is named with --control",
@@ -81,6 +85,14 @@ class Prodigy(Format):
                 built = [fields.with_foreign_fields(_choice(event, sentence, selection.codebook), extra)]
             ours = {"meta": {KEY: foreign.native_stamp(event, sentence)}}
             yield from (fields.with_foreign_fields(record, ours) for record in built)
+
+    def task(self, task: Task, codebook: Codebook) -> Row:
+        """Build a choice record without an answer."""
+        return {"text": task.sentence.text, **_asked(codebook), "meta": task.meta}
+
+    def project(self, codebook: Codebook) -> tuple[str, str]:
+        """The list of labels, one a line, for recipes that ask for it. The tasks have them as options."""
+        return "labels.txt", "".join(f"{name}\n" for name in codebook.label_names)
 
 
 PRODIGY = Prodigy()
@@ -171,7 +183,8 @@ def _line(reader: Reader, group: Sequence[Placed], control: str) -> Line:
     )
     line = reader.line(decision, place, foreign.native_stamps(meta.get(KEY), place))
     # If the option replaces the name of a session, the name in the exported record must be the new name.
-    known = {} if annotator == named else {"_annotator_id": annotator}
+    replaced = bool(named) and clean(named) != line.event.annotator
+    known = {"_annotator_id": line.event.annotator} if replaced else {}
     if choice:
         built = _choice(line.event, line.sentence, reader.codebook)
         return reader.with_extra(line, fields.foreign_fields(first | known | {"text": built["text"]}, built))
@@ -239,14 +252,21 @@ def _timestamp(created_at: str) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
 
 
+def _asked(codebook: Codebook) -> Row:
+    """The question that a choice record asks."""
+    return {
+        "options": [{"id": label.name, "text": label.title or label.name} for label in codebook.labels],
+        "config": {"choice_style": "single" if codebook.exclusive else "multiple"},
+    }
+
+
 def _choice(event: Annotation, sentence: Sentence, codebook: Codebook) -> Row:
     timestamp = _timestamp(event.created_at)
     return {
         "text": sentence.text,
-        "options": [{"id": label.name, "text": label.title or label.name} for label in codebook.labels],
+        **_asked(codebook),
         "accept": list(event.labels),
-        "answer": "ignore" if event.state == "skipped" else "accept",
-        "config": {"choice_style": "single" if codebook.exclusive else "multiple"},
+        "answer": "accept" if event.state == "reviewed" else "ignore",
         "_view_id": "choice",
         "_annotator_id": event.annotator,
         **({} if timestamp is None else {"_timestamp": timestamp}),

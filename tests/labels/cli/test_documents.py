@@ -70,7 +70,7 @@ def test_a_removed_document_leaves_exports_and_comes_back(ids: dict[str, str], i
     assert "Unchanged: 1 document" in run("documents", "remove", ids["Wire"])
 
     assert "Restored: 1 document, with 3 decisions." in run("documents", "restore", ids["Wire"])
-    run("annotations", "export", "labels.jsonl")
+    run("annotations", "export", "labels.jsonl", "--overwrite")
     assert len((isolated / "labels.jsonl").read_text(encoding="utf-8").splitlines()) == 3
 
 

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from labels.exchange.formats import find_format, format_names
+from labels.store import Store
 from tests.labels.exchange.steps import Row
 from trainer.cli import app
 
@@ -65,6 +66,71 @@ def test_the_native_form_is_the_default(write_jsonl: Write, isolated: Path) -> N
         {"binary": [{"label": "aid", "answer": "accept"}, {"label": "truce", "answer": "reject"}]},
         {"binary": [{"label": "aid", "answer": "ignore"}]},
     ]
+
+
+def test_an_export_replaces_no_file_unasked(write_jsonl: Write, isolated: Path) -> None:
+    write_jsonl("in.jsonl", RECORDS)
+    run("import", "in.jsonl", "--format", "prodigy", "--annotator", "ana")
+    before = (isolated / "in.jsonl").read_bytes()
+
+    done = run("export", "in.jsonl")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "in.jsonl: this file exists. Choose another file, or add --overwrite." in done.stderr
+    assert (isolated / "in.jsonl").read_bytes() == before
+    for option in ("--overwrite", "--force"):
+        done = run("export", "in.jsonl", option)
+        assert done.stdout.startswith("Events written to in.jsonl: 2.")
+
+
+def test_tasks_go_out_and_answers_come_in(isolated: Path) -> None:
+    (isolated / "news.txt").write_text("Oslo will send fuel. Paris urged both sides to stop.", encoding="utf-8")
+    CliRunner().invoke(app, ["ingest", "news.txt"])
+    done = run("export", "tasks.jsonl", "--tasks", "--format", "prodigy", "--annotator", "ana", "--size", "2")
+    assert done.exit_code == 0, done.output
+    assert "2 tasks written to tasks.jsonl, and what prodigy needs beside them to tasks.labels.txt." in done.stdout
+    assert "The sentences are reserved for ana until" in done.stdout
+    assert "Next: communique annotations import ANSWERS --format prodigy --annotator ana" in done.stdout
+
+    tasks = [json.loads(line) for line in (isolated / "tasks.jsonl").read_text(encoding="utf-8").splitlines()]
+    answers = [task | {"accept": ["aid"], "answer": "accept", "_annotator_id": "p1"} for task in tasks]
+    (isolated / "answers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in answers), encoding="utf-8")
+    done = run("import", "answers.jsonl", "--format", "prodigy", "--annotator", "ana")
+    assert "Decisions added to communique.db: 2" in done.stdout
+    assert "Note: 'p1' is recorded as 'ana', for whom the tasks were drawn." in done.stdout
+    done = CliRunner().invoke(app, ["label", "--annotator", "ana"])
+    assert "Nothing to label" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["t.jsonl", "--format", "prodigy"], "--tasks needs the annotator for whom sentences are drawn"),
+        (["t.jsonl", "--format", "prodigy", "--all", "--size", "3"], "--all takes every sentence. Remove"),
+        (["t.jsonl", "--annotator", "ana"], "--format: jsonl has no tasks. Use one of prodigy, label-studio, doccano."),
+        (["t.csv", "--format", "prodigy", "--all"], "files in format prodigy have the extension .jsonl, not '.csv'"),
+        (["old.jsonl", "--format", "doccano", "--all"], "old.labels.json: this file exists."),
+        (["t.json", "--format", "label-studio", "--annotator", "ana", "--strategy", "rnd"], "unknown strategy 'rnd'"),
+        (
+            ["t.json", "--format", "label-studio", "--all", "--texts", "x"],
+            "--texts and --for-spreadsheet are for decisions",
+        ),
+    ],
+)
+def test_tasks_that_cannot_be_written_draw_nothing(isolated: Path, arguments: list[str], message: str) -> None:
+    (isolated / "news.txt").write_text("Oslo will send fuel. Paris urged both sides to stop.", encoding="utf-8")
+    CliRunner().invoke(app, ["ingest", "news.txt"])
+    (isolated / "old.labels.json").touch()
+
+    done = run("export", *arguments, "--tasks")
+    assert done.exit_code == 2, done.output
+    assert message in done.stderr
+    with Store("communique.db") as store:
+        assert store.draws.annotators() == []
+    assert not list(isolated.glob("t.*"))
+
+
+def test_options_of_tasks_need_tasks(isolated: Path) -> None:
+    assert "Add --tasks, or remove them." in run("export", "t.jsonl", "--size", "3").stderr
 
 
 @pytest.mark.parametrize(

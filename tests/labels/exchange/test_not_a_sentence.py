@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from trainer.data.corpus import store_examples
 
 MARKED = {"jsonl": "m.jsonl", "csv": "m.csv", "standoff": "m.jsonl"}
 """Formats that can mark the state, with a file."""
-FILES = {"label-studio": "f.json", "label-studio-min": "f.json", "huggingface": "folder", "activetigger": "f.csv"}
+FILES = {"label-studio-min": "f.json", "huggingface": "folder", "activetigger": "f.csv"}
 
 
 @pytest.fixture
@@ -48,8 +49,48 @@ def test_the_state_survives_a_round_trip(marked: Store, codebook: Codebook, name
     assert ("ana", "not_a_sentence", "a caption") in found
 
 
-@pytest.mark.parametrize("name", [name for name in BUILTINS if name not in MARKED])
-def test_other_formats_leave_it_out_and_list_it_as_lost(marked: Store, codebook: Codebook, name: str) -> None:
+SKIPPED = {"prodigy": "f.jsonl", "label-studio": "f.json", "argilla": "f.jsonl"}
+"""Formats that can mark a skip only, with a file."""
+
+
+@pytest.mark.parametrize("name", SKIPPED)
+def test_formats_with_skips_write_it_as_skipped(marked: Store, codebook: Codebook, name: str) -> None:
+    exported = export_file(marked, SKIPPED[name], codebook, name)
+    assert (exported.written, exported.left_out) == (4, {})
+    assert "spans that are not sentences: they are written as skipped" in find_format(name).lost
+
+    # The tool shows a skip, and the stamp says what it was: nothing is decided anew.
+    done = import_file(marked, SKIPPED[name], codebook, name)
+    assert (done.new, done.known) == (0, 4)
+    with Store("other.db") as other:
+        import_file(other, SKIPPED[name], codebook, name)
+        assert {(event.annotator, event.state) for event in other.events.all()} == {
+            ("ana", "not_a_sentence"),
+            ("ana", "reviewed"),
+            ("ben", "reviewed"),
+        }
+
+
+@pytest.mark.parametrize("name", SKIPPED)
+def test_the_tool_sees_a_skip(marked: Store, codebook: Codebook, name: str) -> None:
+    path = Path(SKIPPED[name])
+    export_file(marked, path, codebook, name)
+    content = path.read_text(encoding="utf-8")
+    records = json.loads(content) if path.suffix == ".json" else [json.loads(line) for line in content.splitlines()]
+    texts = [record["data"]["text"] if "data" in record else record["text"] for record in records]
+    outside = records[texts.index("Text 0000")]
+    shown = {
+        "prodigy": lambda: outside["answer"] == "ignore",
+        "label-studio": lambda: outside["annotations"][0]["was_cancelled"],
+        "argilla": lambda: "discarded" in next(value for key, value in outside.items() if key.endswith(".status")),
+    }
+    assert shown[name]()
+
+
+@pytest.mark.parametrize("name", [name for name in BUILTINS if name not in MARKED | SKIPPED])
+def test_other_formats_leave_it_out_like_skips_and_list_it_as_lost(
+    marked: Store, codebook: Codebook, name: str
+) -> None:
     exported = export_file(marked, FILES.get(name, "f.jsonl"), codebook, name)
 
     carries = find_format(name).carries
