@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -213,7 +213,7 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     read = len(lines)
     lines = lines if batch.is_log else in_order_of_time(without_repeats(lines))
     distinct = len(lines)
-    lines = _without_overruled(store, lines)
+    lines = _without_overruled(store, _in_known_draws(store, lines))
     in_time = len(lines)
     lines = without_removed(store, lines, repeats.links)
     unseen = without_removed(store, unseen, repeats.links)
@@ -270,6 +270,17 @@ def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
         in_file.setdefault((event.sentence_id, event.annotator, event.event), set()).add(event.event_id)
     # If one event of a group still stands, the other events are only its history.
     return sum(len(ids) for ids in in_file.values() if ids <= replaced_ids)
+
+
+def _in_known_draws(store: Store, lines: Sequence[Line]) -> list[Line]:
+    """The lines; an answer to a task of another store says itself how its sentence was drawn, without the draw."""
+    known = store.draws.among({line.event.draw_id for line in lines if line.asked_at and line.event.draw_id})
+    return [
+        replace(line, event=replace(line.event, draw_id=""))
+        if line.asked_at and line.event.draw_id not in known
+        else line
+        for line in lines
+    ]
 
 
 def _without_overruled(store: Store, lines: Sequence[Line]) -> list[Line]:

@@ -3,7 +3,7 @@
 All SQL is in this package. A `Store` is composed of parts (`store.documents`, `store.events`, ...) that share one
 database; each part has its own module. Every public method of a part is one transaction: it succeeds completely or
 changes nothing. Events are never changed or deleted, with two exceptions: purging a document erases notes that quote
-it, and an annotator can be renamed.
+it, and an annotator can be renamed. Merging another store can move them to higher numbers.
 """
 
 from __future__ import annotations

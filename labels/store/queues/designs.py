@@ -73,11 +73,8 @@ class Designs(Part):
 
     def decisions(self) -> Decisions:
         """Return the log of decisions, without those on documents that were removed."""
-        events = tables.events
-        columns = (events.c[name] for name in ("seq", "event_id", "sentence_id", "annotator", "event", "state"))
-        query = event_query(*columns, events.c.draw_id, events.c.undoes, events.c.created_at)
-        query = query.where(~tables.is_removed(events.c.sentence_id))
-        return Decisions(self._rows(query.order_by(events.c.seq)))
+        with self._database.reading() as connection:
+            return Decisions(decision_rows(connection))
 
     def document_facts(self) -> dict[str, Mapping[str, str]]:
         """Map the id of each document to its source, url, title, date and language."""
@@ -89,3 +86,12 @@ class Designs(Part):
         """Return the ids of the documents that were removed at or after `moment` (ISO 8601 in UTC)."""
         table = tables.removals
         return self._column(sa.select(table.c.document_id).where(table.c.created_at >= moment))
+
+
+def decision_rows(connection: sa.Connection) -> Sequence[sa.Row[*tuple[Any, ...]]]:
+    """Return the log of decisions as rows, for `Decisions`, without those on documents that were removed."""
+    events = tables.events
+    columns = (events.c[name] for name in ("seq", "event_id", "sentence_id", "annotator", "event", "state"))
+    query = event_query(*columns, events.c.draw_id, events.c.undoes, events.c.created_at)
+    query = query.where(~tables.is_removed(events.c.sentence_id))
+    return connection.execute(query.order_by(events.c.seq)).all()

@@ -182,6 +182,12 @@ class Draws(Part):
         column = tables.draws.c.annotator
         return self._column(sa.select(column).where(column != "").distinct().order_by(column))
 
+    def among(self, ids: Iterable[str]) -> set[str]:
+        """Return the ids among `ids` of draws in the store."""
+        column = tables.draws.c.id
+        with self._database.reading() as connection:
+            return {row.id for row in rows_among(connection, sa.select(column), column, ids)}
+
     def release(self, annotator: str) -> int:
         """End the annotator's open draws; returns how many reserved sentences are free again. Decisions stay."""
         draws, held = tables.draws, tables.reservations

@@ -1,14 +1,13 @@
-"""Add the events of another store to this store, in the order of their times, and what refers to their numbers.
+"""Add the events of another store to this store, and what refers to their numbers.
 
-Each store keeps the order of its own events, which decides what an undo withdraws and which decision stands. Between
-two stores, the times decide. A batch of imported events stays together at the time of its import. Events of this store
-that come after a new event get higher numbers, and so do the batches and the entries of the relabelling queue that
-refer to them; nothing else in an event changes.
+New events are appended in the order of the other store: what was known when this store made a decision or drew a sample
+stays before it. Only where one annotator decided on a sentence in both stores, or a sentence was adjudicated in both,
+do the times decide: an earlier event is put before the later event of this store. The numbers of later events, and
+what refers to them (batches, the relabelling queue, the frames of samples), then move up; nothing else changes.
 """
 
 from __future__ import annotations
 
-import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -58,7 +57,7 @@ def merge_events(here: sa.Connection, there: sa.Connection, texts: Texts, names:
     log = Log(len(events), len(new), _by_annotator(events, known))
     log.conflicts = list(_conflicts(events, known, names))
     own = list(_entries(here, {}))
-    places = _Places(own, _new_log(there, own, {event["event_id"] for event in new}))
+    places = _Places(own, _placed(here, there, own, new))
     _renumber(here, places)
     _insert(here, new, places)
     log.batches = _merge_batches(here, there, places)
@@ -157,46 +156,110 @@ class _Places:
 
     - `new`: event id -> number, for new events
     - `moved`: event id -> number, for events of this store whose number changes
+
+    Args:
+        own: the log of this store.
+        added: the new events in the order of the other store, each with the position in `own` before which it belongs.
     """
 
-    def __init__(self, own: Sequence[_Entry], added: Sequence[_Entry]) -> None:
-        self._added = added
-        self._numbers = [entry.seq for entry in added]
+    def __init__(self, own: Sequence[_Entry], added: Sequence[tuple[_Entry, int]]) -> None:
+        self._added = [entry for entry, _ in added]
+        self._end = len(own)
+        self._at = [position for _, position in added]
+        self._numbers = [entry.seq for entry in self._added]
         self._before = [entry.seq for entry in own]
         self._after: list[int] = []
         self.new: dict[str, int] = {}
         self.moved: dict[str, int] = {}
+        early: dict[int, list[_Entry]] = {}
+        for entry, position in added:
+            early.setdefault(position, []).append(entry)
         last = 0
-        # At equal times, the events of this store come first.
-        for is_new, entry in heapq.merge(
-            ((False, one) for one in own), ((True, one) for one in added), key=lambda pair: (pair[1].time, pair[0])
-        ):
-            last = last + 1 if is_new else max(last + 1, entry.seq)
-            if is_new:
-                self.new[entry.event_id] = last
-                continue
+        for position, entry in enumerate(own):
+            last = self._number(early.get(position, ()), last)
+            last = max(last + 1, entry.seq)
             self._after.append(last)
             if last != entry.seq:
                 self.moved[entry.event_id] = last
+        self._number(early.get(self._end, ()), last)
+
+    def _number(self, entries: Iterable[_Entry], last: int) -> int:
+        for number, entry in enumerate(entries, start=last + 1):
+            self.new[entry.event_id] = last = number
+        return last
 
     def number(self, seq: int) -> int:
         """The number after the merge of the last event of this store with at most this number; 0 without one."""
         place = bisect_right(self._before, seq)
         return self._after[place - 1] if place else 0
 
-    def added_within(self, first: int, last: int) -> list[int]:
-        """The numbers here of the new events that have these numbers in the other store."""
+    def appended_within(self, first: int, last: int) -> list[int]:
+        """The numbers here of the appended events that have these numbers in the other store."""
         within = slice(bisect_left(self._numbers, first), bisect_right(self._numbers, last))
-        return [self.new[entry.event_id] for entry in self._added[within]]
+        return [
+            self.new[entry.event_id]
+            for entry, position in zip(self._added[within], self._at[within], strict=True)
+            if position == self._end
+        ]
 
 
-def _new_log(there: sa.Connection, own: Sequence[_Entry], new: set[str]) -> list[_Entry]:
-    """The new events of the other store. Each comes after the events that both stores have and that precede it."""
+def _placed(
+    here: sa.Connection, there: sa.Connection, own: Sequence[_Entry], new: Sequence[Mapping[str, Any]]
+) -> list[tuple[_Entry, int]]:
+    """The new events, each with the position in the log of this store before which it belongs."""
+    shared = _ids(there)
+    rivals: dict[tuple[str, str], list[int]] = {}
+    for position, event in enumerate(_told(here)):
+        if event.event_id not in shared:
+            for group in _groups(event._mapping):
+                rivals.setdefault(group, []).append(position)
+    starts = _starts(here, own)
     times = {entry.event_id: entry.time for entry in own}
-    return [entry for entry in _entries(there, times) if entry.event_id in new]
+    entries = {entry.event_id: entry for entry in _entries(there, times)}
+    placed = []
+    for event in new:
+        entry = entries[event["event_id"]]
+        later = (
+            position
+            for group in _groups(event)
+            for position in rivals.get(group, ())
+            if own[position].time > entry.time
+        )
+        first = min(later, default=len(own))
+        placed.append((entry, starts.get(first, first)))
+    return placed
+
+
+def _groups(event: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the order of an event matters for: its annotator's decisions on the sentence, and its adjudications."""
+    own = [(event["sentence_id"], event["annotator"])]
+    return [*own, (event["sentence_id"], "")] if event["event"] == "adjudicate" else own
+
+
+def _told(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
+    events = tables.events
+    columns = (events.c[name] for name in ("event_id", "sentence_id", "annotator", "event"))
+    return connection.execute(sa.select(*columns).order_by(events.c.seq)).all()
+
+
+def _ids(connection: sa.Connection) -> set[str]:
+    return set(connection.execute(sa.select(tables.events.c.event_id)).scalars())
+
+
+def _starts(here: sa.Connection, own: Sequence[_Entry]) -> dict[int, int]:
+    """Map positions of imported events to the position of the first event of their batch: a batch is not torn apart."""
+    positions = {entry.seq: position for position, entry in enumerate(own)}
+    rows = here.execute(sa.select(tables.imports)).all()
+    return {
+        positions[seq]: positions[row.first_seq]
+        for row in rows
+        for seq in range(row.first_seq, row.last_seq + 1)
+        if seq in positions and row.first_seq in positions
+    }
 
 
 def _entries(connection: sa.Connection, times: Mapping[str, float]) -> Iterator[_Entry]:
+    """The log of a store. An event that both stores have has the same time in both."""
     events = tables.events
     query = sa.select(events.c.seq, events.c.event_id, events.c.created_at).order_by(events.c.seq)
     ranges = _ranges(connection)
@@ -225,7 +288,7 @@ def _renumber(here: sa.Connection, places: _Places) -> None:
     """Give the moved events their new numbers."""
     if not places.moved:
         return
-    events, imports, queue = tables.events, tables.imports, tables.relabelling
+    events, imports, queue, draws = tables.events, tables.imports, tables.relabelling, tables.draws
     for batch in batches(places.moved):
         # Negative first: a new number can still be the old number of another event.
         here.execute(sa.update(events).where(events.c.event_id.in_(batch)).values(seq=-events.c.seq))
@@ -237,6 +300,10 @@ def _renumber(here: sa.Connection, places: _Places) -> None:
     for row in here.execute(sa.select(queue.c.seq, queue.c.after_seq)).all():
         here.execute(sa.update(queue).where(queue.c.seq == row.seq).values(after_seq=places.number(row.after_seq)))
 
+    framed = sa.select(draws.c.id, draws.c.frame_seq).where(draws.c.frame_seq.is_not(None))
+    for row in here.execute(framed).all():
+        here.execute(sa.update(draws).where(draws.c.id == row.id).values(frame_seq=places.number(row.frame_seq)))
+
 
 # -- what refers to the numbers
 
@@ -246,7 +313,7 @@ def _merge_batches(here: sa.Connection, there: sa.Connection, places: _Places) -
     table = tables.imports
     rows = []
     for row in there.execute(sa.select(table).order_by(table.c.first_seq)):
-        numbers = places.added_within(row.first_seq, row.last_seq)
+        numbers = places.appended_within(row.first_seq, row.last_seq)
         if numbers:
             rows.append(dict(row._mapping) | {"first_seq": numbers[0], "last_seq": numbers[-1]})
     return insert_new(here, table, rows)

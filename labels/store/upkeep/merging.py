@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from labels.environment.settings import sqlite_file, store_name, store_url
 from labels.errors import InputError
 from labels.store import tables
 from labels.store.database import Database, batches, count_rows, insert_new, rows_among
+from labels.store.queues.designs import Decisions, decision_rows
 from labels.store.upkeep.backups import opened_copy
 from labels.store.upkeep.merged_events import Log, Standing, merge_events, standing_in
 from labels.store.upkeep.merged_texts import Texts, merge_texts
@@ -242,6 +244,7 @@ class _Merge:
             dict(row._mapping)
             | {"annotator": self._names.get(row.annotator, row.annotator)}
             | ({"query": self._names.get(row.query, row.query)} if row.strategy == "also-by" else {})
+            | self._frame(row, texts)
             for row in _rows(self._there, tables.draws)
         ]
         amount = Amount("draws", len(rows), insert_new(self._here, tables.draws, rows))
@@ -249,6 +252,17 @@ class _Merge:
             items = [dict(row._mapping) | {"sentence_id": texts.sentence(row.sentence_id)} for row in batch]
             insert_new(self._here, tables.draw_items, items)
         return amount
+
+    def _frame(self, row: sa.Row[Any], texts: Texts) -> dict[str, Any]:
+        """The frame of a draw. The numbers of the other store mean nothing here, so its sentences are listed."""
+        if row.frame_seq is None:
+            return {"frame_last": None}
+        outside = {*self._decisions.until(row.frame_seq), *(row.frame_held or ())}
+        return {"frame_last": None, "frame_seq": 0, "frame_held": tuple(sorted(map(texts.sentence, outside)))}
+
+    @cached_property
+    def _decisions(self) -> Decisions:
+        return Decisions(decision_rows(self._there))
 
     def _merge_people_rows(self, kind: str, table: sa.Table, texts: Texts, decided: Standing) -> Amount:
         """Add rows of annotators on sentences, except on sentences that they had decided on here."""
