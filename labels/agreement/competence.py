@@ -222,4 +222,5 @@ def _expected(counts: Floats, prior: Floats, rates: Floats) -> Floats:
     """The probability of each right answer to each task, of shape (tasks, answers)."""
     logs = np.einsum("tpl,pjl->tj", counts, np.log(np.maximum(rates, _LEAST))) + np.log(np.maximum(prior, _LEAST))
     chances: Floats = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return chances / chances.sum(axis=1, keepdims=True)
+    chances /= chances.sum(axis=1, keepdims=True)
+    return chances

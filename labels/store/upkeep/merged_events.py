@@ -211,17 +211,17 @@ def _placed(
     rivals: dict[tuple[str, str], list[int]] = {}
     for position, event in enumerate(_told(here)):
         if event.event_id not in shared:
-            for group in _groups(event._mapping):
+            for group in _groups(event.sentence_id, event.annotator, event.event):
                 rivals.setdefault(group, []).append(position)
     starts = _starts(here, own)
     times = {entry.event_id: entry.time for entry in own}
     entries = {entry.event_id: entry for entry in _entries(there, times)}
     placed = []
-    for event in new:
-        entry = entries[event["event_id"]]
+    for one in new:
+        entry = entries[one["event_id"]]
         later = (
             position
-            for group in _groups(event)
+            for group in _groups(one["sentence_id"], one["annotator"], one["event"])
             for position in rivals.get(group, ())
             if own[position].time > entry.time
         )
@@ -230,10 +230,9 @@ def _placed(
     return placed
 
 
-def _groups(event: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _groups(sentence: str, annotator: str, kind: str) -> list[tuple[str, str]]:
     """What the order of an event matters for: its annotator's decisions on the sentence, and its adjudications."""
-    own = [(event["sentence_id"], event["annotator"])]
-    return [*own, (event["sentence_id"], "")] if event["event"] == "adjudicate" else own
+    return [(sentence, annotator), *([(sentence, "")] if kind == "adjudicate" else [])]
 
 
 def _told(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
