@@ -18,8 +18,12 @@ from labels.output.drafts import check_folder, explained, whole_folder
 from labels.output.table_files import json_text
 from labels.records import Document
 
-OUTPUT_MARKS = ("report.json", "manifest.json", "learning_curve.json", "study.journal", "texts.json")
-"""Files that identify the output folder of a run or evaluation, an export, a learning curve, a sweep, or texts."""
+OUTPUT_MARKS = (
+    *("report.json", "manifest.json", "learning_curve.json", "study.journal", "texts.json"),
+    "estimate.json",
+)
+"""Files that identify the output folder of a run or evaluation, an export, a learning curve, a sweep, texts, or an
+estimate."""
 
 
 @contextmanager

@@ -101,6 +101,12 @@ class Scores(Part):
         found = self._column(query)  # four bytes per label
         return struct.unpack(f"<{len(found[0]) // 4}f", found[0]) if found else None
 
+    def all_probabilities(self, model_id: str) -> dict[int, bytes]:
+        """Map the number of each scored sentence to its probabilities (float32, little-endian, in label order)."""
+        table = tables.scores
+        query = sa.select(table.c.sentence_number, table.c.probabilities).where(table.c.model_id == model_id)
+        return {row.sentence_number: row.probabilities for row in self._rows(query)}
+
     def embeddings(self, model_id: str, ids: Iterable[str]) -> dict[str, bytes]:
         """Return the model's embeddings by sentence id. Sentences without an embedding are left out."""
         table, sentences = tables.embeddings, tables.sentences

@@ -11,6 +11,9 @@ from labels.records import Example, plain_text
 from trainer.data.splits import Split
 from trainer.model.model import Manifest
 
+DOCUMENT = "document:"
+"""Prefix of the ids of documents in `Manifest.training_ids`."""
+
 
 def text_id(text: str) -> str:
     """Return 12 hex digits that identify a text, whatever its case and white space."""
@@ -21,9 +24,12 @@ def text_id(text: str) -> str:
 def training_ids(examples: Iterable[Example]) -> tuple[str, ...]:
     """Return the ids of the texts from which a model has learned, for its manifest: sorted, each once.
 
-    Ids of texts and not of examples, because a file without ids numbers its rows by its role.
+    Ids of texts and not of examples, because a file without ids numbers its rows by its role. The ids of the documents
+    follow, each with `DOCUMENT` before it.
     """
-    return tuple(sorted({text_id(example.text) for example in examples}))
+    examples = list(examples)
+    documents = {f"{DOCUMENT}{example.document_id}" for example in examples if example.document_id}
+    return (*sorted({text_id(example.text) for example in examples}), *sorted(documents))
 
 
 def seen_examples(manifest: Manifest, artefact: Path, examples: Sequence[Example]) -> list[Example]:

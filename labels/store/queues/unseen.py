@@ -32,7 +32,7 @@ Each round guesses twice as many numbers as requested.
 
 @dataclass(frozen=True)
 class Frame:
-    """A sampling frame, described so that it can be listed again (`labels.sampling.designs`).
+    """A sampling frame, described so that it can be listed again (`labels.sampling.combination`).
 
     - `size`: number of sentences
     - `hash`: 16 hex digits that identify the sentences in this store

@@ -21,11 +21,11 @@ from tests.trainer.conftest import TrackedRun
 from trainer.active.label_errors import LabelError, LabelErrorReport
 from trainer.active.scoring import ScoreReport
 from trainer.cli.choice.leaderboard import print_board, print_results
+from trainer.cli.counting.score import print_scored
 from trainer.cli.demo import print_champion, print_corpus, print_next_steps, print_split, print_tagged
 from trainer.cli.doubts import print_doubts
 from trainer.cli.evaluate import print_report
 from trainer.cli.predict import print_predicted
-from trainer.cli.score import print_scored
 from trainer.cli.train import print_saved
 from trainer.data.splits import Split
 from trainer.evaluation.report import Report

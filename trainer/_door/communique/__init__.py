@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from labels.store.ingestion import ingest
     from trainer.data.corpus import load_gold, load_starter_corpus, measure_agreement, read_sentences, train_test_split
     from trainer.environment import shipped
+    from trainer.estimate.results import Estimate
+    from trainer.estimate.sources import estimate
     from trainer.evaluation.report import Report
     from trainer.predict.bulk import predict_files
     from trainer.runs.estimator import Classifier
@@ -43,6 +45,7 @@ __all__ = [
     "CommuniqueError",
     "ContrastiveClassifier",
     "EmbeddingClassifier",
+    "Estimate",
     "FinetuneClassifier",
     "InputError",
     "KeywordsClassifier",
@@ -51,6 +54,7 @@ __all__ = [
     "Store",
     "TfidfClassifier",
     "__version__",
+    "estimate",
     "export_file",
     "import_file",
     "ingest",
@@ -77,6 +81,8 @@ _PLACES = {
         "train_test_split",
     ),
     "trainer.environment": ("shipped",),
+    "trainer.estimate.results": ("Estimate",),
+    "trainer.estimate.sources": ("estimate",),
     "trainer.evaluation.report": ("Report",),
     "trainer.predict.bulk": ("predict_files",),
     "trainer.runs.estimator": ("Classifier",),

@@ -8,7 +8,7 @@ import pytest
 from labels.codebook.schema import codebook_from_dict
 from labels.errors import DataError, InputError
 from labels.exchange.driver import export_file, import_file
-from labels.sampling.designs import CENSUS, Design, design_of
+from labels.sampling.combination import CENSUS, Design, design_of
 from labels.sampling.drawing import DrawRequest
 from labels.sampling.strategies import Assignment, next_assignment
 from labels.store import Store, now

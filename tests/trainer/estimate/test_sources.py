@@ -1,0 +1,341 @@
+"""`communique estimate` and `communique.estimate`: from files and stores, with what can be wrong about them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from labels.codebook.schema import codebook_from_dict
+from labels.errors import DataError, InputError
+from labels.records import Document, Sentence
+from labels.sampling.drawing import DrawRequest
+from labels.sampling.strategies import next_assignment
+from labels.store import Store, now
+from tests.labels.store.builders import decision
+from trainer.cli import app
+from trainer.estimate.given.domains import period_of
+from trainer.estimate.saving import load_estimate
+from trainer.estimate.sources import estimate
+
+LABELS = ("aid", "truce")
+N, DRAWN = 600, 120
+BOOK = codebook_from_dict({"name": "small", "labels": [{"name": "aid"}, {"name": "truce"}]}, "small")
+
+
+def corpus() -> tuple[list[dict[str, Any]], np.ndarray]:
+    """Predictions of 600 sentences of 60 documents in three months, and their gold."""
+    generator = np.random.default_rng(4)
+    gold = generator.random((N, 2)) < [0.4, 0.05]
+    chance = np.clip(0.6 * gold + 0.4 * generator.random((N, 2)), 0, 1).round(3)
+    rows = [
+        {
+            "document_id": f"d{i // 10}", "sentence_id": f"s{i}", "date": f"2026-0{1 + i % 3}-05",
+            "source": "wire" if i % 2 else "daily", "text": f"Sentence number {i}.",
+            "labels": "|".join(label for label, p in zip(LABELS, chance[i], strict=True) if p >= 0.5),
+            "p:aid": chance[i, 0], "p:truce": chance[i, 1], "model_id": "m", "codebook_hash": "h",
+        }
+        for i in range(N)
+    ]  # fmt: skip
+    return rows, gold
+
+
+def sampled(gold: np.ndarray) -> list[dict[str, Any]]:
+    """A simple random sample with its gold."""
+    places = np.random.default_rng(9).choice(N, DRAWN, replace=False)
+    return [
+        {
+            "sentence_id": f"s{i}",
+            "labels": "|".join(label for label, own in zip(LABELS, gold[i], strict=True) if own),
+            "inclusion_probability": DRAWN / N,
+        }
+        for i in places
+    ]
+
+
+def write(path: str, rows: Sequence[dict[str, Any]]) -> Path:
+    with Path(path).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+    return Path(path)
+
+
+@pytest.fixture
+def files() -> tuple[Path, Path]:
+    rows, gold = corpus()
+    return write("predictions.csv", rows), write("sample.csv", sampled(gold))
+
+
+def test_a_sample_in_a_file_gives_shares_of_every_month(files: tuple[Path, Path]) -> None:
+    found = estimate(files[0], sample=files[1], by="month")
+    _, gold = corpus()
+
+    assert found.groups == ("2026-01", "2026-02", "2026-03")
+    for i, label in enumerate(LABELS):
+        cell = found.cell(label)
+        assert cell.published.low is not None
+        assert cell.published.high is not None
+        assert cell.published.low <= gold[:, i].mean() <= cell.published.high
+        assert sum(found.cell(label, group).size for group in found.groups) == cell.size == N
+        assert sum(found.cell(label, group).labelled for group in found.groups) == DRAWN
+    assert [(one.reference, one.group) for one in found.changes if one.label == "aid"] == [
+        ("2026-01", "2026-02"),
+        ("2026-02", "2026-03"),
+    ]
+    assert found.cell("truce").small
+
+
+def test_csv_jsonl_and_parquet_say_the_same(files: tuple[Path, Path]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows, _ = corpus()
+    nested = [
+        {name: value for name, value in row.items() if name[:2] != "p:"}
+        | {"labels": row["labels"].split("|") if row["labels"] else []}
+        | {"probabilities": {label: float(row[f"p:{label}"]) for label in LABELS}}
+        for row in rows
+    ]
+    Path("p.jsonl").write_text("\n".join(map(json.dumps, nested)), encoding="utf-8")
+    pq.write_table(pa.Table.from_pylist(nested), "p.parquet")
+
+    first, *others = (estimate(one, sample=files[1]).cells for one in (files[0], "p.jsonl", "p.parquet"))
+
+    assert all(other == first for other in others)
+
+
+def test_a_column_of_each_label_and_strata(files: tuple[Path, Path]) -> None:
+    _, gold = corpus()
+    rows = [
+        {"sentence_id": f"s{i}", "aid": int(gold[i, 0]), "truce": int(gold[i, 1]), "stratum": "a" if i < 200 else "b",
+         "inclusion_probability": 0.25 if i < 200 else 0.1, "stratum_size": 200 if i < 200 else 400}
+        for i in [*range(0, 200, 4), *range(200, 600, 10)]
+    ]  # fmt: skip
+    found = estimate(files[0], sample=write("strata.csv", rows))
+
+    assert found.provenance["strata"] == "a: 50 of 200; b: 40 of 400"
+    low, high = found.cell("aid").published.low, found.cell("aid").published.high
+    assert low is not None
+    assert high is not None
+    assert low <= gold[:, 0].mean() <= high
+
+
+def test_the_command_writes_tables_plot_and_methods(files: tuple[Path, Path]) -> None:
+    arguments = ["estimate", str(files[0]), "--sample", str(files[1]), "--by", "source", "--out", "out"]
+    done = CliRunner().invoke(app, arguments)
+
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in Path("out").iterdir()} == {
+        "estimate.json", "estimates.csv", "differences.csv", "estimate.png", "methods.md",
+    }  # fmt: skip
+    rows = list(csv.DictReader(Path("out/estimates.csv").read_text(encoding="utf-8").splitlines()))
+    assert {(row["label"], row["group"]) for row in rows} == {(x, g) for x in LABELS for g in ("", "daily", "wire")}
+    assert load_estimate(Path("out")).groups == ("daily", "wire")
+    text = Path("out/methods.md").read_text(encoding="utf-8")
+    assert "120 sentences was drawn" in text
+    assert "All 600 sentences of 60 documents" in text
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 2
+    assert "--overwrite" in again.output
+
+
+def test_the_process_and_statements(files: tuple[Path, Path]) -> None:
+    plain = estimate(files[0], sample=files[1]).cell("aid").published
+    process = estimate(files[0], sample=files[1], estimand="process").cell("aid").published
+    statements = estimate(files[0], sample=files[1], unit="statements").cell("aid").published
+
+    assert process.share == plain.share
+    assert (process.low or 0) < (plain.low or 0)
+    assert (process.high or 1) > (plain.high or 0)
+    assert statements.share == pytest.approx(plain.share)  # no two of these sentences are near-duplicates
+
+
+Change = Callable[[list[dict[str, Any]], list[dict[str, Any]]], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda _, s: s[0].update(sentence_id="elsewhere"), "not in predictions.csv"),
+        (lambda _, s: s[3].update(inclusion_probability=0), r"sample.csv:4: `inclusion_probability` must be in"),
+        (lambda _, s: s[3].update(inclusion_probability=""), "sample.csv:4: `inclusion_probability`"),
+        (lambda _, s: [row.pop("inclusion_probability") for row in s], "--strategy audit"),
+        (lambda p, _: p[7].update({"p:aid": ""}), "a missing probability.*'s7'"),
+        (lambda p, _: p[7].update({"p:aid": 1.5}), r"not in \[0, 1\]"),
+        (lambda p, _: p.append(p[0]), "'s0' occurs twice"),
+        (lambda _, s: s.append(s[0]), "occurs twice"),
+        (lambda _, s: s[0].update(labels="aide"), r"sample.csv:1: 'aide' is not a label.*did you mean 'aid'"),
+        (lambda p, _: p[7].update(model_id="other"), "several values of `model_id`"),
+        (lambda _, s: [row.update(stratum="one" if i else "alone") for i, row in enumerate(s)], "stratum 'alone'"),
+        (lambda p, _: [row.pop("document_id") for row in p], "no column `document_id`"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_with_the_repair(change: Change, message: str) -> None:
+    rows, gold = corpus()
+    sample = sampled(gold)
+    change(rows, sample)
+
+    with pytest.raises(InputError, match=message):
+        estimate(write("predictions.csv", rows), sample=write("sample.csv", sample))
+
+
+def test_a_period_without_a_labelled_sentence(files: tuple[Path, Path]) -> None:
+    rows, gold = corpus()
+    for row in rows[:5]:
+        row["date"] = "2025-12-31"
+    sample = [row for row in sampled(gold) if row["sentence_id"] not in {"s0", "s1", "s2", "s3", "s4"}]
+    paths = write("predictions.csv", rows), write("sample.csv", sample)
+
+    with pytest.raises(InputError, match=r"2025-12.*--allow-unaudited"):
+        estimate(paths[0], sample=paths[1], by="month")
+    found = estimate(paths[0], sample=paths[1], by="month", allow_unaudited=True)
+    assert found.cell("aid", "2025-12").published.share is None
+
+
+def test_dates_that_cannot_be_read_are_listed(files: tuple[Path, Path]) -> None:
+    rows, _ = corpus()
+    rows[0]["date"] = "1/2/2026"
+    found = estimate(write("predictions.csv", rows), sample=files[1], by="month")
+
+    assert any("'1/2/2026' (1)" in note for note in found.notes)
+    assert sum(found.cell("aid", group).size for group in found.groups) == N - 1
+    for row in rows:
+        row["date"] = "soon"
+    with pytest.raises(DataError, match="Write dates in the form 2026-01-31"):
+        estimate(write("predictions.csv", rows), sample=files[1], by="month")
+
+
+def test_sentences_without_gold_are_counted_and_bounded(files: tuple[Path, Path]) -> None:
+    _, gold = corpus()
+    sample = sampled(gold)
+    for row in sample[:4]:
+        row["state"] = "skipped"
+    found = estimate(files[0], sample=write("few.csv", sample))
+    cell = found.cell("aid")
+    assert found.missing == {"skipped": 4}
+    assert cell.all_negative is not None
+    assert cell.all_positive is not None
+    assert cell.all_negative.share < cell.published.share < cell.all_positive.share  # type: ignore[operator]
+
+    for row in sample[:20]:
+        row["state"] = "disputed"
+    many = write("many.csv", sample)
+    with pytest.raises(InputError, match=r"20 of 120.*20 disputed.*--missing at-random"):
+        estimate(files[0], sample=many)
+    guess = estimate(files[0], sample=many, missing="at-random").cell("aid").published
+    worst = estimate(files[0], sample=many, missing="worst").cell("aid").published
+    assert (worst.low or 0) < (guess.low or 0)
+    assert (worst.high or 1) > (guess.high or 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "by", "period"),
+    [("2026-01-31", "week", "2026-W05"), ("2026-12-31T23:30:00+05:00", "year", "2026"),
+     ("March 3, 2026", "month", "2026-03"), ("3.2.26", "month", ""), ("", "month", "")],
+)  # fmt: skip
+def test_dates(value: str, by: str, period: str) -> None:
+    assert period_of(value, by) == period
+
+
+# -- a store
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """Forty documents of ten sentences; a label in the sentences with an even number."""
+    with Store("store.db") as opened:
+        for number in range(40):
+            text = " ".join(f"Sentence {i:02}." for i in range(10))
+            document = Document("wire", text, url=f"https://example.org/{number}", date=f"2026-0{1 + number % 2}-01")
+            made = [Sentence(document.id, 13 * i, 13 * i + 12, text[13 * i : 13 * i + 12]) for i in range(10)]
+            opened.add_annotated(made, [], documents=[document], codebooks=[BOOK])
+        yield opened
+
+
+def label(store: Store, size: int, strategy: str = "random", wanted: int | None = None) -> None:
+    assignment = next_assignment(store, "ana", DrawRequest(strategy=strategy, size=size, seed=1))
+    assert assignment is not None
+    items = [(one, item) for one in assignment.draws for item in one.items][:wanted]
+    for draw, item in items:
+        (sentence,) = store.documents.sentences([item.sentence_id])
+        labels = ("aid",) if sentence.start // 13 % 2 == 0 else ()
+        made = decision(
+            item.sentence_id, "ana", draw_id=draw.id, created_at=now(), labels=labels, codebook_hash=BOOK.hash
+        )
+        store.events.add([made])
+
+
+def predictions_of(store: Store) -> Path:
+    rows = [
+        {"document_id": one.document_id, "sentence_id": one.id, "labels": "aid" if i % 3 else "", "p:aid": 0.5,
+         "p:truce": 0.1, "model_id": "m", "codebook_hash": BOOK.hash}
+        for i, one in enumerate(store.designs.corpus())
+    ]  # fmt: skip
+    return write("store.csv", rows)
+
+
+def test_a_store_gives_the_design_and_the_dates(store: Store) -> None:
+    label(store, 100)
+    found = estimate(predictions_of(store), store=store, by="month")
+
+    cell = found.cell("aid")
+    assert (cell.size, cell.labelled) == (400, 100)
+    assert found.groups == ("2026-01", "2026-02")
+    assert cell.published.low is not None
+    assert cell.published.high is not None
+    assert cell.published.low <= 0.5 <= cell.published.high
+    assert found.provenance["strata"] == "all: 100 of 400"
+
+
+def test_documents_are_counted_from_whole_documents(store: Store) -> None:
+    label(store, 100, "document")
+    found = estimate(predictions_of(store), store=store, unit="documents")
+
+    cell = found.cell("aid")
+    assert (cell.size, cell.labelled, cell.positives) == (40, 10, 10)
+    assert cell.published.share == 1.0
+
+
+def test_documents_are_not_counted_from_single_sentences(store: Store) -> None:
+    label(store, 100)
+    with pytest.raises(InputError, match="--strategy document"):
+        estimate(predictions_of(store), store=store, unit="documents")
+
+
+def test_predictions_must_cover_the_corpus(store: Store) -> None:
+    label(store, 100)
+    path = predictions_of(store)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(lines[:-3]), encoding="utf-8")
+    with pytest.raises(InputError, match="no predictions for 3 sentences"):
+        estimate(path, store=store)
+
+
+def test_codebook_versions_must_agree(store: Store) -> None:
+    label(store, 100)
+    path = predictions_of(store)
+    path.write_text(path.read_text(encoding="utf-8").replace(BOOK.hash, "another"), encoding="utf-8")
+    with pytest.raises(InputError, match="does not have the codebook of the predictions"):
+        estimate(path, store=store)
+    with pytest.raises(InputError, match="coded with codebook"):
+        estimate(path, store=store, codebook=BOOK)
+
+
+def test_a_store_or_a_sample_is_needed(files: tuple[Path, Path], store: Store) -> None:
+    with pytest.raises(InputError, match="one labelled probability sample"):
+        estimate(files[0])
+    with pytest.raises(InputError, match="one labelled probability sample"):
+        estimate(files[0], store=store, sample=files[1])
+
+
+def test_a_store_without_scores_says_so(store: Store) -> None:
+    label(store, 100)
+    with pytest.raises(InputError, match="communique score ARTEFACT"):
+        estimate(store=store)

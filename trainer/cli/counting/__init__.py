@@ -1,0 +1,1 @@
+"""The commands that lead from a model to numbers about a corpus."""

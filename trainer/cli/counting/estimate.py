@@ -1,0 +1,182 @@
+"""`communique estimate`: shares and counts of labels in a corpus, with intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from labels.cli.terminal import OverwriteOption, console, table
+from labels.environment.settings import load_settings
+from labels.errors import counted
+from trainer.estimate.checking import Missing
+from trainer.estimate.results import Unit
+from trainer.estimate.shares import Estimand
+
+if TYPE_CHECKING:
+    from trainer.estimate.results import Cell, Estimate, Figure
+
+_MOST_ROWS = 60
+"""Maximum number of rows of a table on the screen; the files have all."""
+
+
+def estimate(
+    predictions: Annotated[
+        Path | None,
+        typer.Argument(
+            help="File of `communique predict` for the whole corpus \\[default: the scores in the store].",
+            show_default=False,
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            help="Label store with a labelled probability sample \\[default: communique.db].",
+            metavar="STORE",
+        ),
+    ] = None,
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--sample",
+            help="Instead of a store: a table of the sample with sentence_id, labels and inclusion_probability; also "
+            "stratum, stratum_size and cluster.",
+        ),
+    ] = None,
+    artefact: Annotated[
+        str,
+        typer.Option(
+            "--artefact", help="The model: folder or MLflow URI; checks that it did not learn from the sample."
+        ),
+    ] = "",
+    model: Annotated[str, typer.Option("--model", help="Id of the model whose scores are used.", metavar="ID")] = "",
+    codebook: Annotated[
+        str, typer.Option("--codebook", help="Codebook of the labels \\[default: of the model].", metavar="BOOK")
+    ] = "",
+    draws: Annotated[
+        str, typer.Option("--draws", help="Ids of the draws to use, separated by commas.", metavar="IDS")
+    ] = "",
+    by: Annotated[
+        str, typer.Option("--by", help="Also by year, month, week, or a column such as source.", metavar="COLUMN")
+    ] = "",
+    unit: Annotated[
+        Unit,
+        typer.Option("--unit", help="What is counted; statements count near-duplicate sentences as one."),
+    ] = "sentences",
+    estimand: Annotated[
+        Estimand,
+        typer.Option("--estimand", help="This corpus, or the process behind it (documents are draws from it)."),
+    ] = "corpus",
+    missing: Annotated[
+        Missing, typer.Option("--missing", help="What to do if more than 5% of the sample have no gold labels.")
+    ] = "refuse",
+    allow_unaudited: Annotated[
+        bool, typer.Option("--allow-unaudited", help="Leave groups without a labelled sentence without an estimate.")
+    ] = False,
+    crossfit: Annotated[
+        bool,
+        typer.Option("--crossfit", help="Fit the model again without the documents that each part of the corpus has."),
+    ] = False,
+    confidence: Annotated[float, typer.Option("--confidence", help="Confidence of the intervals.")] = 0.95,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the folds for cross-fitting.")] = 13,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the tables, the plot and the methods paragraph.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Estimate how often each label occurs in a corpus, from predictions and a labelled probability sample.
+
+    Counting predictions is biased. The sample corrects them; the intervals hold even for a bad model.
+    """
+    from labels.output.folders import refuse_occupied
+    from trainer.estimate.saving import save_estimate
+    from trainer.estimate.sources import estimate as make_estimate
+    from trainer.runs.tracking.registry import fetch_artefact
+
+    if out is not None:
+        refuse_occupied(out, overwrite=overwrite)
+    found = make_estimate(
+        predictions,
+        store=load_settings(store=store).store if sample is None else store,
+        sample=sample,
+        artefact=fetch_artefact(artefact) if artefact else None,
+        model=model,
+        codebook=load_settings(codebook=codebook).codebook if codebook else None,
+        draws=[one.strip() for one in draws.split(",") if one.strip()],
+        by=by,
+        unit=unit,
+        estimand=estimand,
+        missing=missing,
+        confidence=confidence,
+        seed=seed,
+        allow_unaudited=allow_unaudited,
+        crossfit=crossfit,
+    )
+    print_estimate(found)
+    if out is not None:
+        save_estimate(found, out, overwrite=overwrite)
+        console.print(f"Written to {out}: estimates.csv, estimate.json, estimate.png, methods.md")
+
+
+def print_estimate(found: Estimate) -> None:
+    """Print the published shares beside the other methods, the differences, and the remarks."""
+    from trainer.estimate.shares import ESTIMANDS
+
+    console.print(f"Estimand: {ESTIMANDS[found.estimand]}.")
+    console.print(
+        f"Sample: {counted(found.labelled, 'labelled sentence')} of {found.drawn} drawn. "
+        f"Intervals: {found.confidence:.0%}. Unit: {found.unit}."
+    )
+    headings = ["label", *([found.by] if found.by else []), "share", "interval", "count", "sample alone", "predictions"]
+    shown = found.cells[:_MOST_ROWS]
+    align = "l" * (2 if found.by else 1) + "r" * 5
+    console.print(table(headings, [_row(cell, found) for cell in shown], align=align))
+    if len(found.cells) > len(shown):
+        console.print(f"{len(found.cells) - len(shown)} more rows are in the files of --out.")
+    if any(cell.small for cell in shown):
+        console.print("* few positives (or negatives) in the sample: the share is that of the sample alone.")
+    if found.missing:
+        _print_missing(found)
+    for note in found.notes:
+        console.print(f"Note: {note}.", soft_wrap=True)
+
+
+def _row(cell: Cell, found: Estimate) -> list[str]:
+    own = cell.published
+    group = [cell.group or "all"] if found.by else []
+    return [
+        cell.label,
+        *group,
+        _share(own.share) + ("*" if cell.small else " "),
+        _interval(own),
+        _counts(own, cell.size),
+        _share(cell.figures["sample"].share),
+        _share(cell.raw),
+    ]
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2%}"
+
+
+def _interval(figure: Figure) -> str:
+    return "–" if figure.low is None or figure.high is None else f"{figure.low:.2%}–{figure.high:.2%}"
+
+
+def _counts(figure: Figure, size: float) -> str:
+    if figure.share is None or figure.low is None or figure.high is None:
+        return "–"
+    return f"{figure.share * size:,.0f} ({figure.low * size:,.0f}–{figure.high * size:,.0f})"
+
+
+def _print_missing(found: Estimate) -> None:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in found.missing.items())
+    console.print(f"Without gold labels: {reasons}. If none of them had a label, or all had it:")
+    rows = []
+    for label in found.labels:
+        cell = found.cell(label)
+        if cell.all_negative is not None and cell.all_positive is not None:
+            rows.append([label, _share(cell.all_negative.share), _share(cell.all_positive.share)])
+    console.print(table(["label", "none", "all"], rows, align="lrr"))

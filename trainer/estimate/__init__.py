@@ -1,0 +1,1 @@
+"""Shares and counts of labels in a corpus, from predictions and a labelled probability sample."""

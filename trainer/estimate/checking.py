@@ -1,0 +1,159 @@
+"""The checks before an estimate: do predictions and sample fit, and is the sample one that the model has not seen?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from labels.errors import InputError, counted
+from labels.text.duplicates import near_duplicates_of
+from trainer.estimate.estimators import Bools, Ints
+from trainer.estimate.given.audits import Audit
+from trainer.estimate.given.domains import PERIODS, Groups
+from trainer.estimate.given.predictions import Predictions
+from trainer.estimate.results import Unit
+from trainer.estimate.shares import Estimand
+from trainer.model.seen import DOCUMENT, text_id
+
+Missing = Literal["refuse", "at-random", "worst"]
+MOST_MISSING = 0.05
+"""Largest share of the sample without gold for which the estimate is made without being asked."""
+
+Texts = Callable[[Sequence[str]], Sequence[str]]
+"""Returns the texts of sentences, by their ids."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What to estimate, and how.
+
+    - `by`: "year", "month", "week", or a column of the predictions; empty for the whole corpus only
+    - `missing`: what to do if more than `MOST_MISSING` of the sample have no gold
+    - `unaudited`: leave groups without a labelled sentence without an estimate, instead of refusing
+    - `training`: `Manifest.training_ids` of the model; None if unknown
+    - `crossfitted`: whether each sentence was predicted by a model that did not learn from its document
+    """
+
+    by: str = ""
+    unit: Unit = "sentences"
+    estimand: Estimand = "corpus"
+    missing: Missing = "refuse"
+    confidence: float = 0.95
+    seed: int = 13
+    unaudited: bool = False
+    training: Collection[str] | None = None
+    crossfitted: bool = False
+
+
+def matched(predictions: Predictions, audit: Audit) -> tuple[Predictions, Ints]:
+    """Return the predictions of the corpus, and the place of each sentence of the sample among them.
+
+    Raises:
+        InputError: codebook versions differ, predictions are missing, or sentences of the sample are not in the corpus.
+    """
+    import pandas as pd
+
+    if audit.codebook_hash and predictions.codebook_hash and audit.codebook_hash != predictions.codebook_hash:
+        raise InputError(
+            f"the sample was coded with codebook {audit.codebook_hash}, but {predictions.source} was predicted by a "
+            f"model of codebook {predictions.codebook_hash}. Predict with a model of the same version, or name the "
+            "model's version with --codebook (see `communique codebook migrate`)."
+        )
+    if audit.corpus is not None:
+        inside = np.fromiter((one in audit.corpus for one in predictions.ids), dtype=bool, count=len(predictions.ids))
+        if int(inside.sum()) < len(audit.corpus):
+            known = set(predictions.ids)
+            example = next(one for one in audit.corpus if one not in known)
+            lacking = len(audit.corpus) - int(inside.sum())
+            raise InputError(
+                f"{predictions.source} has no predictions for {counted(lacking, 'sentence')} of the corpus, e.g. "
+                f"'{example}'. The estimate needs all of them: predict the corpus again."
+            )
+        predictions = predictions.only(inside)
+    places = pd.Index(predictions.ids).get_indexer(list(audit.ids))
+    if (places < 0).any():
+        outside = [one for one, place in zip(audit.ids, places, strict=True) if place < 0]
+        raise InputError(
+            f"{counted(len(outside), 'sentence')} of the sample ({', '.join(outside[:3])}...) are not in "
+            f"{predictions.source}. The sample must be drawn from the corpus that was predicted: remove these rows if "
+            "they are from elsewhere, or predict the whole corpus."
+        )
+    return predictions, np.asarray(places, dtype=int)
+
+
+def training_notes(
+    predictions: Predictions, audit: Audit, places: Ints, choices: Choices, texts: Texts | None
+) -> list[str]:
+    """Refuse sentences that the model may have learned from.
+
+    Raises:
+        InputError: there are some.
+    """
+    if choices.crossfitted:
+        return ["the predictions are cross-fitted: no sentence was predicted by a model that learned from its document"]
+    if choices.training is None:
+        return [
+            "it is not known which sentences the model learned from. If the sample has some of them, the estimate is "
+            "biased: name the model with --artefact to check"
+        ]
+    if not choices.training:
+        return ["the model is from an earlier release and does not record which sentences it learned from"]
+    known = set(choices.training)
+    own = [f"{DOCUMENT}{document}" in known for document in predictions.documents[places]]
+    what = f"{counted(sum(own), 'sentence')} of the sample are in documents that the model learned from"
+    if not any(own) and texts is not None:
+        sampled, corpus = texts(list(audit.ids)), texts(list(predictions.ids))
+        learned = [text for text in corpus if text_id(text) in known]
+        similar = near_duplicates_of(sampled, learned)
+        what = (
+            f"{counted(len(similar), 'sentence')} of the sample are near-duplicates of the model's training sentences"
+        )
+        own = [bool(similar)]
+    if any(own):
+        raise InputError(
+            f"{what}: it predicts them better than the rest of the corpus, which would bias the estimate. Use "
+            "--crossfit, which fits the model again for each part of the documents, or a model that was trained on "
+            "other documents."
+        )
+    without = "" if texts is not None else "; near-duplicates were not looked for, because there are no texts"
+    return [f"no sentence of the sample is in a document that the model learned from{without}"]
+
+
+def refuse_missing(audit: Audit, choices: Choices) -> None:
+    """Refuse a sample with too many sentences without gold.
+
+    Raises:
+        InputError: there are more than `MOST_MISSING`, and no choice was made, or there is no gold at all.
+    """
+    missing = audit.missing
+    share = missing.total() / max(len(audit.ids), 1)
+    if missing.total() == len(audit.ids):
+        raise InputError("no sentence of the sample has gold labels. Label it, or adjudicate disputed sentences.")
+    if share > MOST_MISSING and choices.missing == "refuse":
+        reasons = ", ".join(f"{count} {reason}" for reason, count in missing.most_common())
+        raise InputError(
+            f"{missing.total()} of {len(audit.ids)} drawn sentences ({share:.1%}) have no gold labels: {reasons}. If "
+            "they differ from the others, the estimate is biased. Finish or adjudicate them, or choose "
+            "`--missing at-random` (they are like the others of their stratum) or `--missing worst` (intervals that "
+            "cover every answer)."
+        )
+
+
+def refuse_unaudited(seen: Bools, groups: Groups, choices: Choices) -> None:
+    """Refuse groups without a labelled sentence; `seen` says which domains have one.
+
+    Raises:
+        InputError: there is one, and the choices do not allow it.
+    """
+    empty = [name for name, own in zip(groups.names, seen.tolist(), strict=False) if not own]
+    if empty and not choices.unaudited:
+        coarser = "a longer period" if choices.by in PERIODS else "another column"
+        shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
+        raise InputError(
+            f"no sentence of the sample is in {shown}, so nothing is known about the errors of the predictions there. "
+            f"Choose {coarser} with --by, label sentences from there, or leave these groups without an estimate "
+            "(--allow-unaudited)."
+        )

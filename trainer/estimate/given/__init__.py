@@ -1,0 +1,1 @@
+"""What an estimate is made from: predictions, a labelled sample, and the groups of sentences."""

@@ -1,0 +1,196 @@
+"""A labelled probability sample, and the one that the draws of a label store make."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from labels.errors import InputError, counted, did_you_mean
+from labels.gold import Resolution, resolve
+from labels.sampling.combination import Design, design_of
+from trainer.estimate.estimators import Bools, Floats, Ints
+
+if TYPE_CHECKING:
+    from labels.codebook.schema import Codebook
+    from labels.store import Store
+
+SKIPPED, DISPUTED, UNFINISHED, UNDECIDED = "skipped", "disputed", "unfinished", "undecided after a codebook change"
+NOT_A_SENTENCE = "not a sentence"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A labelled probability sample of n sentences for L labels.
+
+    Attributes:
+        ids: ids of the sentences; one of several rounds occurs once in each.
+        gold: 1, 0, or nan for a sentence without gold, of shape (n, L).
+        reasons: why a sentence has no gold; empty if it has.
+        unit: number of the drawn unit of each sentence, of shape (n,).
+        weights, stratum: the number of units that each unit stands for, and its stratum, of shape (units,).
+        names, drawn, fractions: of the strata.
+        corpus: ids of the sentences whose shares can be estimated; None for those of the predictions.
+        notes: remarks for readers of the figures.
+        provenance: where each part of the sample comes from.
+    """
+
+    labels: tuple[str, ...]
+    ids: Sequence[str]
+    gold: Floats
+    reasons: Sequence[str]
+    unit: Ints
+    weights: Floats
+    stratum: Ints
+    names: Sequence[str]
+    drawn: Floats
+    fractions: Floats
+    corpus: Collection[str] | None = None
+    codebook_hash: str = ""
+    notes: Sequence[str] = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> Counter[str]:
+        """Numbers of drawn sentences without gold, by reason."""
+        return Counter(reason for reason in self.reasons if reason)
+
+    def filled(self, value: float) -> Audit:
+        """Return the sample with this gold, 0 or 1, for all sentences without gold."""
+        return replace(self, gold=np.where(np.isnan(self.gold), value, self.gold))
+
+    def answered(self) -> Audit:
+        """Return the sentences with gold, which then also stand for those without: missing at random in a stratum.
+
+        In a unit with several sentences, the others stand for those without gold, which keeps the weight of the unit.
+        """
+        has: Bools = np.asarray(~np.isnan(self.gold).any(axis=1))
+        if has.all():
+            return self
+        alive = np.bincount(self.unit[has], minlength=len(self.weights)) > 0
+        number = np.cumsum(alive) - 1
+        before = np.bincount(self.stratum, minlength=len(self.drawn)).astype(float)
+        after = np.bincount(self.stratum[alive], minlength=len(self.drawn)).astype(float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            more = np.where(after > 0, before / after, 1.0)
+            kept = np.where(before > 0, after / before, 1.0)
+        return replace(
+            self,
+            ids=[one for one, own in zip(self.ids, has, strict=True) if own],
+            gold=self.gold[has],
+            reasons=[""] * int(has.sum()),
+            unit=number[self.unit[has]],
+            weights=(self.weights * more[self.stratum])[alive],
+            stratum=self.stratum[alive],
+            drawn=np.maximum(self.drawn - (before - after), 1),
+            fractions=self.fractions * kept,
+        )
+
+    def refuse_single_units(self) -> None:
+        """Refuse a sample whose variance is unknown because a stratum has only one unit.
+
+        Raises:
+            InputError: there is such a stratum, and it has more units that were not drawn.
+        """
+        alone = [name for name, n, share in zip(self.names, self.drawn, self.fractions, strict=True)
+                 if n < 2 and share < 1]  # fmt: skip
+        if alone:
+            raise InputError(
+                f"stratum '{alone[0]}' of the sample has one labelled unit, so the variance within it is unknown. "
+                "Label more of the draw, or merge strata in a sample file."
+            )
+
+
+# -- from a store
+
+
+def stored_audit(store: Store, codebook: Codebook, labels: Sequence[str], draws: Collection[str] = ()) -> Audit:
+    """Return the sample that a store's draws make, with its gold.
+
+    Args:
+        labels: the labels of the predictions, in order.
+        draws: ids of the draws to use; empty for all.
+
+    Raises:
+        InputError: see `labels.sampling.combination.design_of`; or the codebook lacks a label of the predictions.
+        CodebookError: see `labels.gold.resolve`.
+    """
+    _check_labels(codebook, labels)
+    design = design_of(store, draws)
+    resolution = resolve(store.events.all(), codebook, store.codebooks.history())
+    reasons = _reasons(resolution)
+    outside = set(resolution.not_sentences)
+    gold = np.full((len(design.units), len(labels)), np.nan)
+    why: list[str] = []
+    for place, unit in enumerate(design.units):
+        found = resolution.gold.get(unit.sentence_id)
+        if found is not None or unit.sentence_id in outside:
+            gold[place] = [one in (found or ()) for one in labels]
+            why.append("")
+        else:
+            why.append(reasons.get(unit.sentence_id, UNFINISHED))
+    keys = {(one.stratum, one.cluster or one.sentence_id): None for one in design.units}
+    numbers = {key: number for number, key in enumerate(keys)}
+    stratum = np.array([key[0] for key in keys], dtype=int)
+    sizes, drawn, shares = (np.array([getattr(one, name) for one in design.strata], dtype=float)
+                            for name in ("size", "drawn", "weight"))  # fmt: skip
+    return Audit(
+        tuple(labels),
+        [one.sentence_id for one in design.units],
+        gold,
+        why,
+        np.array([numbers[one.stratum, one.cluster or one.sentence_id] for one in design.units], dtype=int),
+        (shares * sizes / drawn)[stratum],
+        stratum,
+        [one.name for one in design.strata],
+        drawn,
+        drawn / sizes,
+        {one.id for one in design.corpus},
+        codebook.hash,
+        _notes(design, sum(one.sentence_id in outside for one in design.units)),
+        {"gold": store.name, "draws": ", ".join(design.draws), "combination of draws": design.rule},
+    )
+
+
+def _check_labels(codebook: Codebook, labels: Sequence[str]) -> None:
+    for label in labels:
+        if label not in codebook.label_names:
+            raise InputError(
+                f"the predictions have the label '{label}', which the codebook {codebook.name} "
+                f"{codebook.version} does not have{did_you_mean(label, codebook.label_names)}. Predict with a model of "
+                "this codebook, or name the model's codebook with --codebook."
+            )
+
+
+def _reasons(resolution: Resolution) -> dict[str, str]:
+    return {
+        **dict.fromkeys(resolution.skipped, SKIPPED),
+        **dict.fromkeys(resolution.disputed, DISPUTED),
+        **dict.fromkeys(resolution.undecided, UNDECIDED),
+    }
+
+
+def _notes(design: Design, outside: int) -> list[str]:
+    notes = []
+    if outside:
+        what = counted(outside, "drawn span was", "drawn spans were")
+        notes.append(f"{what} marked as not a sentence and counted as a sentence without labels")
+    if design.added:
+        where = counted(len(design.added_documents), "document")
+        notes.append(
+            f"{counted(design.added, 'sentence')} of {where} came after the draw and are not part of the estimate: "
+            f"{_listed(design.added_documents)}"
+        )
+    if design.withdrawn:
+        what = counted(design.withdrawn, "sentence has", "sentences have")
+        removed = f" (documents {_listed(design.removed_documents)})" if design.removed_documents else ""
+        notes.append(f"{what} left the store since the draw{removed} and are not part of the estimate")
+    return notes
+
+
+def _listed(ids: Sequence[str], shown: int = 5) -> str:
+    more = f" and {len(ids) - shown} more" if len(ids) > shown else ""
+    return ", ".join(ids[:shown]) + more

@@ -1,0 +1,79 @@
+"""The methods paragraph of an estimate: what was done, in sentences that can go into a paper, with the figures."""
+
+from __future__ import annotations
+
+from trainer.estimate.checking import MOST_MISSING
+from trainer.estimate.coverage import FEW, RARE
+from trainer.estimate.results import UNITS, Estimate
+from trainer.estimate.shares import ESTIMANDS
+
+
+def methods_text(found: Estimate) -> str:
+    """Return the paragraph as Markdown, followed by the notes, the provenance and the references."""
+    parts = [_what(found), _sample(found), _how(found), _missing(found)]
+    paragraph = " ".join(part for part in parts if part)
+    notes = "".join(f"- {note}.\n" for note in found.notes)
+    provenance = "".join(f"- {name}: {value}\n" for name, value in found.provenance.items())
+    sections = [f"# Methods\n\n{paragraph}\n"]
+    sections += [f"## Remarks\n\n{notes}"] if notes else []
+    return "\n".join([*sections, f"## Provenance\n\n{provenance}", _REFERENCES])
+
+
+def _what(found: Estimate) -> str:
+    groups = f", overall and by {found.by}" if found.by else ""
+    return (
+        f"We estimated the share of {UNITS[found.unit]} with each of {len(found.labels)} labels{groups}. The estimand "
+        f"is {ESTIMANDS[found.estimand]}. All {_count(found.provenance, 'sentences of the corpus')} sentences of "
+        f"{_count(found.provenance, 'documents of the corpus')} documents were coded by a model "
+        f"({found.provenance.get('model', 'unknown')})."
+    )
+
+
+def _count(provenance: dict[str, str], key: str) -> str:
+    return f"{int(provenance.get(key, '0')):,}"
+
+
+def _sample(found: Estimate) -> str:
+    rule = found.provenance.get("combination of draws")
+    drawn = f"A probability sample of {found.drawn:,} sentences was drawn from the same corpus" + (
+        f" ({rule})" if rule else ""
+    )
+    return f"{drawn} and coded by people without regard to the model; {found.labelled:,} have gold labels."
+
+
+def _how(found: Estimate) -> str:
+    weights = ", ".join(f"{label} {weight:.2f}" for label, weight in found.weights.items())
+    variance = (
+        "The variance is that of the sampling design, with strata, clusters and the correction for a finite population."
+        if found.estimand == "corpus"
+        else "The variance is that of the sampling design plus that between documents."
+    )
+    return (
+        "The predictions were corrected by their errors in the sample (prediction-powered inference, PPI++), with "
+        f"weights tuned on other parts of the sample (cross-fitting; means: {weights}). Where fewer than {RARE} "
+        "positives or negatives of a label were seen, the share is that of the sample alone. "
+        f"{variance} Intervals ({found.confidence:.0%}): {found.form} (fewer than {FEW} in a stratum count as few)."
+    )
+
+
+def _missing(found: Estimate) -> str:
+    total = sum(found.missing.values())
+    if not total:
+        return ""
+    reasons = ", ".join(f"{count} {reason}" for reason, count in found.missing.items())
+    more = "" if total <= MOST_MISSING * found.drawn else ", which is more than 5% of the sample"
+    return (
+        f"{total} drawn sentences have no gold labels ({reasons}){more}; they are treated as missing at random within "
+        "strata, and the bounds for all of them negative, or all positive, are in the table."
+    )
+
+
+_REFERENCES = """## References
+
+- Angelopoulos, A. N., Duchi, J. C., & Zrnic, T. (2023). PPI++: Efficient prediction-powered inference.
+- Särndal, C.-E., Swensson, B., & Wretman, J. (1992). Model Assisted Survey Sampling.
+- Korn, E. L., & Graubard, B. I. (1998). Confidence intervals for proportions with small expected number of positive
+  counts estimated from survey data. Survey Methodology, 24.
+- Zou, G. Y., & Donner, A. (2008). Construction of confidence limits about effect measures: a general approach.
+  Statistics in Medicine, 27.
+"""

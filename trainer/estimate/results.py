@@ -1,0 +1,135 @@
+"""An estimate as it is published: its figures, what they mean, and where each comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from trainer.estimate.shares import Estimand, Method
+
+Unit = Literal["sentences", "statements", "documents"]
+UNITS: Mapping[Unit, str] = {
+    "sentences": "sentences",
+    "statements": "statements: near-duplicate sentences count together as one",
+    "documents": "documents with at least one sentence with the label",
+}
+FORMAT = 1
+"""Version of `estimate.json`."""
+
+
+class Figure(BaseModel):
+    """A share with its interval; None where undefined."""
+
+    model_config = ConfigDict(frozen=True)
+
+    share: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, *numbers: float) -> Figure:
+        """Create a figure from a share and its bounds; nan becomes None."""
+        share, low, high = (None if math.isnan(one) else float(one) for one in numbers)
+        return cls(share=share, low=low, high=high)
+
+
+class Cell(BaseModel):
+    """The figures of one label in one group.
+
+    - `group`: empty for all sentences
+    - `size`: how many units the group has in the corpus
+    - `labelled`, `positives`: sentences of the sample in the group, and those of them with the label
+    - `raw`: the share of the units to which the model assigns the label, which is biased
+    - `figures`: by method; the first is the published one
+    - `small`: whether the published share rests on the sample alone, because of few positives or negatives
+    - `all_negative`, `all_positive`: the published figure if no sentence without gold had the label, or all had it
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    group: str
+    size: float
+    labelled: int
+    positives: int
+    raw: float
+    figures: dict[Method, Figure]
+    small: bool
+    all_negative: Figure | None = None
+    all_positive: Figure | None = None
+
+    @property
+    def published(self) -> Figure:
+        """The published share."""
+        return self.figures["ppi"]
+
+
+class Change(BaseModel):
+    """The published share of a label in `group` minus that in `reference`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    group: str
+    reference: str
+    figure: Figure
+
+
+class Estimate(BaseModel):
+    """Estimated shares of labels in a corpus, as written to `estimate.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = FORMAT
+    estimand: Estimand
+    unit: Unit
+    by: str
+    confidence: float
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    cells: list[Cell]
+    changes: list[Change]
+    form: str
+    missing: dict[str, int]
+    drawn: int
+    labelled: int
+    weights: dict[str, float]
+    notes: list[str]
+    provenance: dict[str, str]
+
+    def cell(self, label: str, group: str = "") -> Cell:
+        """Return the figures of a label in a group; without a group, of all sentences."""
+        return next(one for one in self.cells if (one.label, one.group) == (label, group))
+
+    def rows(self) -> Iterator[dict[str, str | float | int | None]]:
+        """Yield one row per label, group and method, for a table."""
+        for cell in self.cells:
+            for method, figure in cell.figures.items():
+                yield {
+                    "label": cell.label,
+                    "group": cell.group,
+                    "method": method,
+                    "share": figure.share,
+                    "low": figure.low,
+                    "high": figure.high,
+                    **{
+                        name: None if value is None else value * cell.size
+                        for name, value in zip(
+                            ("count", "count_low", "count_high"), (figure.share, figure.low, figure.high), strict=True
+                        )
+                    },
+                    "size": cell.size,
+                    "labelled": cell.labelled,
+                    "positives": cell.positives,
+                    "raw_share": cell.raw,
+                    "from_sample_alone": int(cell.small and method == "ppi"),
+                }
+
+    def change_rows(self) -> Iterator[dict[str, str | float | None]]:
+        """Yield one row per difference, for a table."""
+        for one in self.changes:
+            names = {"label": one.label, "group": one.group, "reference": one.reference}
+            yield {**names, "difference": one.figure.share, "low": one.figure.low, "high": one.figure.high}

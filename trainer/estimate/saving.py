@@ -1,0 +1,48 @@
+"""Write an estimate to a folder, and read it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from labels.errors import DataError
+from labels.output.folders import output_folder
+from labels.output.table_files import write_csv_table
+from trainer.estimate.methods import methods_text
+from trainer.estimate.results import Estimate
+from trainer.estimate.trend import write_plot
+
+ESTIMATE = "estimate.json"
+"""The file that marks a folder as an estimate."""
+
+
+def save_estimate(found: Estimate, folder: Path, *, overwrite: bool = False) -> None:
+    """Write `estimate.json`, `estimates.csv`, `differences.csv`, `methods.md` and `estimate.png` to a new folder.
+
+    Raises:
+        DataError: the folder exists and is not an output, or cannot be written; nothing is written then.
+    """
+    with output_folder(folder, overwrite=overwrite) as draft:
+        (draft / ESTIMATE).write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_csv_table(draft / "estimates.csv", list(found.rows()))
+        if found.changes:
+            write_csv_table(draft / "differences.csv", list(found.change_rows()))
+        (draft / "methods.md").write_text(methods_text(found), encoding="utf-8")
+        write_plot(found, draft / "estimate.png")
+
+
+def load_estimate(folder: Path) -> Estimate:
+    """Read the estimate that `save_estimate` wrote.
+
+    Raises:
+        DataError: the folder has no estimate, or its file is not valid.
+    """
+    path = folder / ESTIMATE
+    try:
+        return Estimate.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise DataError(f"{folder}: there is no {ESTIMATE}. Name a folder of `communique estimate --out`.") from None
+    except (ValueError, ValidationError) as error:
+        raise DataError(f"{path}: not a valid estimate ({error}). Run `communique estimate` again.") from error

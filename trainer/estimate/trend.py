@@ -1,0 +1,94 @@
+"""The plot of an estimate: the published shares with their intervals, and the raw counts of predictions behind them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from trainer.estimate.given.domains import PERIODS
+from trainer.estimate.results import Cell, Estimate
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLOUR, _RAW = "#1f5fa8", "#9aa0a6"
+_MOST_TICKS = 12
+
+
+def write_plot(found: Estimate, path: Path) -> None:
+    """Write the plot as PNG: one panel per label, over time or groups; without groups, all labels in one panel."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    panels = len(found.labels) if found.groups else 1
+    height = 2.1 * panels + 0.9 if found.groups else 0.5 * len(found.labels) + 1.6
+    canvas = Canvas(figsize=(8.0, height), layout="constrained")
+    FigureCanvasAgg(canvas)
+    axes = canvas.subplots(panels, 1, sharex=bool(found.groups), squeeze=False)[:, 0]
+    if found.groups:
+        for axis, label in zip(axes, found.labels, strict=True):
+            _panel(axis, label, [found.cell(label, group) for group in found.groups], found)
+        axes[0].legend(loc="upper right", frameon=False, fontsize=8)
+    else:
+        _overall(axes[0], found)
+    canvas.supylabel(f"share of {found.unit}", fontsize=9) if found.groups else None
+    canvas.savefig(path, dpi=150)
+
+
+def _panel(axis: Axes, label: str, cells: list[Cell], found: Estimate) -> None:
+    places = np.arange(len(cells))
+    shares, low, high = (_column(cells, name) for name in ("share", "low", "high"))
+    raw = np.array([cell.raw for cell in cells])
+    interval = f"estimate, {found.confidence:.0%} interval"
+    if found.by in PERIODS:
+        axis.plot(places, raw, color=_RAW, linewidth=1, alpha=0.7, label="predictions counted")
+        axis.fill_between(places, low, high, color=_COLOUR, alpha=0.18, linewidth=0)
+        axis.plot(places, shares, color=_COLOUR, marker="o", markersize=3.5, linewidth=1.4, label=interval)
+    else:
+        axis.plot(places, raw, "_", color=_RAW, markersize=12, label="predictions counted")
+        _whiskers(axis, places, shares, low, high, interval)
+    step = max(1, -(-len(cells) // _MOST_TICKS))
+    axis.set_xticks(places[::step], found.groups[::step], rotation=30 if len(cells) > 6 else 0, fontsize=8)
+    axis.set_title(label, fontsize=9, loc="left")
+    _style(axis, "y", high)
+
+
+def _whiskers(axis: Axes, places: Any, shares: Any, low: Any, high: Any, name: str) -> None:
+    reach = np.abs(np.vstack([shares - low, high - shares]))
+    axis.errorbar(places, shares, yerr=reach, fmt="o", color=_COLOUR, markersize=4, capsize=3, label=name)
+
+
+def _overall(axis: Axes, found: Estimate) -> None:
+    cells = [found.cell(label) for label in reversed(found.labels)]
+    places = np.arange(len(cells))
+    shares, low, high = (_column(cells, name) for name in ("share", "low", "high"))
+    axis.plot([cell.raw for cell in cells], places, "|", color=_RAW, markersize=12, label="predictions counted")
+    reach = np.abs(np.vstack([shares - low, high - shares]))
+    axis.errorbar(
+        shares, places, xerr=reach, fmt="o", color=_COLOUR, markersize=4, capsize=3,
+        label=f"estimate, {found.confidence:.0%} interval",
+    )  # fmt: skip
+    axis.set_yticks(places, [cell.label for cell in cells], fontsize=9)
+    axis.set_ylim(-0.6, len(cells) - 0.4)
+    axis.set_xlabel(f"share of {found.unit}", fontsize=9)
+    axis.legend(loc="lower right", frameon=False, fontsize=8)
+    _style(axis, "x", high)
+
+
+def _style(axis: Axes, which: Literal["x", "y"], high: Any) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    getattr(axis, f"{which}axis").set_major_formatter(PercentFormatter(1.0))
+    top = float(np.nanmax(high)) if np.isfinite(high).any() else 1.0
+    getattr(axis, f"set_{which}lim")(0, max(top * 1.12, 1e-4))
+    axis.grid(axis=which, color="#e3e6ea", linewidth=0.7)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=8)
+
+
+def _column(cells: list[Cell], name: str) -> Any:
+    return np.array([np.nan if getattr(cell.published, name) is None else getattr(cell.published, name)
+                     for cell in cells], dtype=float)  # fmt: skip
