@@ -20,7 +20,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import InputError, StoreError
 from labels.gold import standing
 from labels.records import Annotation, CodebookMigration, Document
-from labels.sampling.designs import Design, design_of
+from labels.sampling.combination import Design, design_of
 from labels.sampling.drawing import DrawRequest
 from labels.sampling.strategies import next_assignment
 from labels.store import Draft, Draw, Store, now, tables
