@@ -9,19 +9,20 @@ Source: Dawid and Skene (1979), "Maximum Likelihood Estimation of Observer Error
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from labels.agreement.coefficients import Floats
+from labels.agreement.coefficients import Bootstrap, Estimate, Floats, Resampling, ratio, resample
 from labels.agreement.comparisons import LabelSet
-from labels.agreement.report import independent_readings
+from labels.agreement.report import independent_readings, sentence_of
 from labels.codebook.reading import CodebookHistory
 from labels.codebook.schema import Codebook
 from labels.environment.progress import report_progress
 from labels.errors import counted
-from labels.records import Annotation
+from labels.records import Annotation, Sentence
 
 FEWEST_ANNOTATORS = 3
 """With two annotators, different error rates explain the same decisions equally well."""
@@ -30,7 +31,8 @@ FEWEST_SENTENCES = 20
 FEWEST_WITH_LABEL = 10
 """Minimum number of these sentences to which somebody gave the label."""
 
-_ROUNDS, _TOLERANCE = 20_000, 1e-9
+_BOOTSTRAP = Bootstrap(draws=200)
+_ROUNDS, _ROUNDS_OF_DRAWS, _TOLERANCE = 20_000, 500, 1e-9
 _LEAST = 1e-300
 """Stands for zero where a logarithm or a quotient is taken."""
 _YES, _NO = "yes", "no"
@@ -60,19 +62,16 @@ class Competence:
     """The estimated error rates of an annotator for a label, from `sentences` that others reviewed as well.
 
     `found` is the probability to give the label where it applies, `false` the probability to give it where it does not.
-    Both are None if there are too few sentences with the label.
+    `competence` is `found` - `false`: 1 for a perfect annotator, 0 for one who guesses, negative for one who is misled.
+    The figures are undefined if there are too few sentences with the label.
     """
 
     annotator: str
     label: str
     sentences: int
-    found: float | None
-    false: float | None
-
-    @property
-    def competence(self) -> float | None:
-        """`found` - `false`: 1 for a perfect annotator, 0 for one who guesses, negative for one who is misled."""
-        return None if self.found is None or self.false is None else self.found - self.false
+    found: Estimate
+    false: Estimate
+    competence: Estimate
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class CompetenceReport:
 
     - `sentences`: number of sentences that at least two of the annotators reviewed independently of each other
     - `with_three`: number of these that at least three reviewed
-    - `prevalence`: the estimated share of sentences to which a label applies; None if it was not estimated
+    - `prevalence`: the estimated share of sentences to which a label applies
     - `given`: number of sentences to which somebody gave the label
     - `refused`: why nothing was estimated; empty if something was
     """
@@ -89,94 +88,140 @@ class CompetenceReport:
     annotators: tuple[str, ...]
     sentences: int
     with_three: int
-    prevalence: dict[str, float | None]
+    prevalence: dict[str, Estimate]
     given: dict[str, int]
     coders: tuple[Competence, ...]
     refused: str = ""
 
 
+@dataclass(frozen=True)
+class _Given:
+    """The label sets of a sentence by annotator, and its document."""
+
+    document: str
+    sets: Mapping[str, LabelSet]
+
+
 def competence(
-    events: Iterable[Annotation], codebook: Codebook, history: CodebookHistory | None = None
+    events: Iterable[Annotation],
+    sentences: Mapping[str, Sentence],
+    codebook: Codebook,
+    history: CodebookHistory | None = None,
+    bootstrap: Bootstrap = _BOOTSTRAP,
 ) -> CompetenceReport:
     """Estimate the competence of annotators from their independent reviews of the same sentences.
 
     In an exclusive codebook, the classes are compared together; otherwise each label is a question of its own.
+
+    Raises:
+        DataError: a sentence is not in `sentences`.
     """
-    given = _reviewed_together(independent_readings(events, codebook, history))
-    names = sorted({annotator for own in given.values() for annotator in own})
-    with_three = sum(len(own) >= FEWEST_ANNOTATORS for own in given.values())
+    given = _reviewed_together(independent_readings(events, codebook, history), sentences)
+    sizes = Counter(annotator for one in given for annotator in one.sets)
+    with_three = sum(len(one.sets) >= FEWEST_ANNOTATORS for one in given)
     counts = {
-        label: sum(any(label in labels for labels in own.values()) for own in given.values())
+        label: sum(any(label in labels for labels in one.sets.values()) for one in given)
         for label in codebook.label_names
     }
-    shares: dict[str, float | None] = dict.fromkeys(codebook.label_names)
-    report = CompetenceReport(tuple(names), len(given), with_three, shares, counts, ())
+    names = tuple(sorted(sizes))
     if len(names) < FEWEST_ANNOTATORS or with_three < FEWEST_SENTENCES:
-        return _refused(report)
-    sizes = Counter(annotator for own in given.values() for annotator in own)
+        reason = _refusal(len(names), with_three)
+        return CompetenceReport(names, len(given), with_three, {}, counts, (), reason)
+    resampling = resample([one.document for one in given], bootstrap)
+    shares: dict[str, Estimate] = {}
     coders: list[Competence] = []
-    for label, fitted, answer in _fits(given, codebook, counts):
-        shares[label] = fitted.prior.get(answer, 0.0) if fitted else None
-        coders += [Competence(one, label, sizes[one], *_rates(fitted, one, answer)) for one in names]
+    for label, model, answer in _models(given, names, codebook, counts, resampling):
+        few = "" if model else f"fewer than {FEWEST_WITH_LABEL} sentences were given the label: {counts[label]}"
+        shares[label] = resampling.estimate(model.prior[:, answer], few) if model else Estimate(None, undefined=few)
+        for place, name in enumerate(names):
+            figures = _figures(model, place, answer, resampling) if model else [Estimate(None, undefined=few)] * 3
+            coders.append(Competence(name, label, sizes[name], *figures))
     ordered = tuple(sorted(coders, key=lambda one: one.annotator))
-    return CompetenceReport(tuple(names), len(given), with_three, shares, counts, ordered)
+    return CompetenceReport(names, len(given), with_three, shares, counts, ordered)
 
 
-def _reviewed_together(readings: Iterable[tuple[Annotation, LabelSet]]) -> dict[str, dict[str, LabelSet]]:
-    """The label sets by sentence and annotator, of annotators who share enough sentences with others."""
+def _reviewed_together(
+    readings: Iterable[tuple[Annotation, LabelSet]], sentences: Mapping[str, Sentence]
+) -> list[_Given]:
+    """The label sets of sentences with several reviews, by annotators who share enough sentences with others."""
     given: dict[str, dict[str, LabelSet]] = {}
+    documents: dict[str, str] = {}
     for decision, labels in readings:
         given.setdefault(decision.sentence_id, {})[decision.annotator] = labels
+        documents[decision.sentence_id] = sentence_of(decision, sentences).document_id
+    few: set[str] = set()
     while True:
-        given = {sentence: own for sentence, own in given.items() if len(own) > 1}
+        given = {one: {who: own[who] for who in own if who not in few} for one, own in given.items()}
+        given = {one: own for one, own in given.items() if len(own) > 1}
         sizes = Counter(annotator for own in given.values() for annotator in own)
         few = {annotator for annotator, size in sizes.items() if size < FEWEST_SENTENCES}
         if not few:
-            return given
-        given = {
-            sentence: {who: labels for who, labels in own.items() if who not in few} for sentence, own in given.items()
-        }
+            return [_Given(documents[one], given[one]) for one in sorted(given)]
 
 
-def _refused(report: CompetenceReport) -> CompetenceReport:
-    people = counted(len(report.annotators), "annotator")
-    reason = (
+def _refusal(annotators: int, with_three: int) -> str:
+    return (
         f"competence needs {FEWEST_ANNOTATORS} annotators who share {FEWEST_SENTENCES} sentences each with others, and "
         f"{FEWEST_SENTENCES} sentences that three of them reviewed without seeing a suggestion or each other's "
-        f"decisions. There are {people} and {counted(report.with_three, 'sentence')} of this kind"
+        f"decisions. There are {counted(annotators, 'annotator')} and {counted(with_three, 'sentence')} of this kind"
     )
-    return CompetenceReport(**vars(report) | {"refused": reason})
 
 
-def _fits(
-    given: Mapping[str, Mapping[str, LabelSet]], codebook: Codebook, counts: Mapping[str, int]
-) -> Iterator[tuple[str, Fitted | None, str]]:
-    """Yield each label, the model that has its rates, and the answer that stands for the label in the model."""
-    enough = [label for label in codebook.label_names if counts[label] >= FEWEST_WITH_LABEL]
-    flat = [(sentence, who, labels) for sentence, own in given.items() for who, labels in own.items()]
-    if codebook.exclusive:
-        fitted = dawid_skene([(one, who, labels[0] if labels else _NONE) for one, who, labels in flat])
+def _models(
+    given: Sequence[_Given],
+    names: Sequence[str],
+    codebook: Codebook,
+    counts: Mapping[str, int],
+    resampling: Resampling,
+) -> Iterator[tuple[str, _Model | None, int]]:
+    """Yield each label, the model with its rates, and the position of the answer that stands for the label."""
+
+    def fitted(answers: Sequence[str], answer: Callable[[LabelSet], str]) -> _Model:
+        ratings = [
+            (str(place), who, answer(labels)) for place, one in enumerate(given) for who, labels in one.sets.items()
+        ]
+        tasks = [str(place) for place in range(len(given))]
+        return _drawn(_counts(ratings, tasks, names, answers), resampling)
+
+    classes = [_NONE, *codebook.label_names]
+    together = fitted(classes, lambda labels: labels[0] if labels else _NONE) if codebook.exclusive else None
     for done, label in enumerate(codebook.label_names):
         report_progress("Competence", done, len(codebook.label_names))
-        if label not in enough:
-            yield label, None, label
-        elif codebook.exclusive:
-            yield label, fitted, label
+        if counts[label] < FEWEST_WITH_LABEL:
+            yield label, None, 0
+        elif together is not None:
+            yield label, together, classes.index(label)
         else:
-            yield label, dawid_skene([(one, who, _YES if label in labels else _NO) for one, who, labels in flat]), _YES
+            yield label, fitted([_NO, _YES], partial(_yes_or_no, label)), 1
 
 
-def _rates(fitted: Fitted | None, annotator: str, answer: str) -> tuple[float | None, float | None]:
-    """The probabilities of giving an answer where it is right, and where it is wrong."""
-    if fitted is None:
-        return None, None
-    rates, prior = fitted.rates[annotator], fitted.prior
-    wrong = [other for other in prior if other != answer]
-    weight = sum(prior[other] for other in wrong)
-    if answer not in prior or not weight:
-        return None, None
-    false = sum(prior[other] * rates[other].get(answer, 0.0) for other in wrong) / weight
-    return rates[answer].get(answer, 0.0), false
+def _yes_or_no(label: str, labels: LabelSet) -> str:
+    return _YES if label in labels else _NO
+
+
+def _figures(model: _Model, person: int, answer: int, resampling: Resampling) -> list[Estimate]:
+    """The probabilities of giving an answer where it is right and where it is wrong, and their difference."""
+    prior, rates = model.prior, model.rates[:, person]
+    wrong = [other for other in range(prior.shape[1]) if other != answer]
+    weights = prior[:, wrong]
+    found = np.where(prior[:, answer] > 0, rates[:, answer, answer], np.nan)
+    false = ratio((weights * rates[:, wrong, answer]).sum(axis=1), weights.sum(axis=1))
+    reason = "the label applies to every sentence, or to none"
+    return [resampling.estimate(figures, reason) for figures in (found, false, found - false)]
+
+
+# -- the model
+
+
+@dataclass(frozen=True)
+class _Model:
+    """Fitted models: shares of the right answers, of shape (draws, answers), and rates.
+
+    The rates have the shape (draws, people, right answers, given answers).
+    """
+
+    prior: Floats
+    rates: Floats
 
 
 def dawid_skene(ratings: Sequence[Rating]) -> Fitted:
@@ -186,24 +231,21 @@ def dawid_skene(ratings: Sequence[Rating]) -> Fitted:
     """
     tasks, people, answers = (sorted({rating[place] for rating in ratings}) for place in range(3))
     counts = _counts(ratings, tasks, people, answers)
-    chances = counts.sum(axis=1) / counts.sum(axis=(1, 2))[:, None]
-    for _ in range(_ROUNDS):
-        prior, rates = _maximized(counts, chances)
-        before, chances = chances, _expected(counts, prior, rates)
-        if np.abs(chances - before).max() < _TOLERANCE:
-            break
-    prior, rates = _maximized(counts, chances)
+    weights = np.ones((1, len(tasks)))
+    model = _maximum(counts, weights, _ROUNDS)
+    (chances,) = _expected(counts, model)
+    rates = zip(people, model.rates[0].tolist(), strict=True)
     return Fitted(
-        dict(zip(answers, prior.tolist(), strict=True)),
+        dict(zip(answers, model.prior[0].tolist(), strict=True)),
         {
             person: {right: dict(zip(answers, row, strict=True)) for right, row in zip(answers, own, strict=True)}
-            for person, own in zip(people, rates.tolist(), strict=True)
+            for person, own in rates
         },
         {task: answers[best] for task, best in zip(tasks, chances.argmax(axis=1).tolist(), strict=True)},
     )
 
 
-def _counts(ratings: Sequence[Rating], tasks: list[str], people: list[str], answers: list[str]) -> Floats:
+def _counts(ratings: Sequence[Rating], tasks: Sequence[str], people: Sequence[str], answers: Sequence[str]) -> Floats:
     """How often each person gave each answer to each task, of shape (tasks, people, answers)."""
     places = [{name: place for place, name in enumerate(names)} for names in (tasks, people, answers)]
     counts = np.zeros((len(tasks), len(people), len(answers)))
@@ -212,15 +254,49 @@ def _counts(ratings: Sequence[Rating], tasks: list[str], people: list[str], answ
     return counts
 
 
-def _maximized(counts: Floats, chances: Floats) -> tuple[Floats, Floats]:
-    """The shares of the right answers, and the rates of shape (people, right answers, given answers)."""
-    rates = np.einsum("tj,tpl->pjl", chances, counts)
-    return chances.mean(axis=0), rates / np.maximum(rates.sum(axis=2, keepdims=True), _LEAST)
+def _drawn(counts: Floats, resampling: Resampling) -> _Model:
+    """The models of the original data and of every draw. Tasks with the same answers are fitted together."""
+    patterns, places = np.unique(counts.reshape(len(counts), -1), axis=0, return_inverse=True)
+    in_documents = np.zeros((resampling.n_documents, len(patterns)))
+    np.add.at(in_documents, (resampling.groups, places.ravel()), 1)
+    weights = resampling.weights @ in_documents
+    distinct = patterns.reshape(len(patterns), *counts.shape[1:])
+    parts = [_maximum(distinct, weights[:1], _ROUNDS)]
+    if len(weights) > 1:
+        parts.append(_maximum(distinct, weights[1:], _ROUNDS_OF_DRAWS))
+    return _Model(np.concatenate([one.prior for one in parts]), np.concatenate([one.rates for one in parts]))
 
 
-def _expected(counts: Floats, prior: Floats, rates: Floats) -> Floats:
-    """The probability of each right answer to each task, of shape (tasks, answers)."""
-    logs = np.einsum("tpl,pjl->tj", counts, np.log(np.maximum(rates, _LEAST))) + np.log(np.maximum(prior, _LEAST))
-    chances: Floats = np.exp(logs - logs.max(axis=1, keepdims=True))
-    chances /= chances.sum(axis=1, keepdims=True)
+def _maximum(counts: Floats, weights: Floats, rounds: int) -> _Model:
+    """The models of highest likelihood.
+
+    Args:
+        counts: how often each answer was given, of shape (tasks, people, answers).
+        weights: how often each task counts, of shape (draws, tasks).
+    """
+    shares = counts.sum(axis=1) / counts.sum(axis=(1, 2))[:, None]
+    chances = np.broadcast_to(shares, (len(weights), *shares.shape))
+    for _ in range(rounds):
+        model = _maximized(counts, weights, chances)
+        before, chances = chances, _expected(counts, model)
+        if np.abs(chances - before).max() < _TOLERANCE:
+            break
+    return _maximized(counts, weights, chances)
+
+
+def _maximized(counts: Floats, weights: Floats, chances: Floats) -> _Model:
+    mass = weights[:, :, None] * chances
+    flat = mass.transpose(0, 2, 1) @ counts.reshape(len(counts), -1)
+    rates = flat.reshape(*flat.shape[:2], *counts.shape[1:]).transpose(0, 2, 1, 3)
+    prior = mass.sum(axis=1) / weights.sum(axis=1)[:, None]
+    return _Model(prior, rates / np.maximum(rates.sum(axis=3, keepdims=True), _LEAST))
+
+
+def _expected(counts: Floats, model: _Model) -> Floats:
+    """The probability of each right answer to each task, of shape (draws, tasks, answers)."""
+    logs = np.log(np.maximum(model.rates, _LEAST)).transpose(0, 1, 3, 2)
+    flat = logs.reshape(len(logs), -1, logs.shape[-1])
+    total = counts.reshape(len(counts), -1) @ flat + np.log(np.maximum(model.prior, _LEAST))[:, None, :]
+    chances: Floats = np.exp(total - total.max(axis=2, keepdims=True))
+    chances /= chances.sum(axis=2, keepdims=True)
     return chances

@@ -79,7 +79,7 @@ def agreement_command(
     hits = planted_hits(events, book, history)
     effect = suggestion_effect(events, sentences, book, history) if suggestions else None
     retests = retest_agreement(events, sentences, book, history) if retest else None
-    skills = estimate_competence(events, book, history) if competence else None
+    skills = estimate_competence(events, sentences, book, history) if competence else None
     if json is not None:
         reports = {"agreement": report, "against_gold": scores, "planted": hits}
         _write_json(json, reports | {"suggestions": effect, "retest": retests, "competence": skills}, book)

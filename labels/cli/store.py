@@ -142,6 +142,11 @@ def _relation(was_here: bool) -> str:
 def _remarks(merged: Merged) -> list[str]:
     """What the tables do not say, in one line each."""
     lines = []
+    both = [one.here for one in merged.people if one.was_here and one.new]
+    if both:
+        lines.append(
+            f"If {' or '.join(both)} in {merged.store} is another person, keep them apart with --rename OLD=NEW."
+        )
     if merged.versions:
         what = counted(merged.versions, "new document is another version", "new documents are other versions")
         lines.append(f"{what} of articles in this store; decisions on equal sentences count for one sentence.")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from labels.cli.terminal import console, number, table
+from labels.cli.terminal import bounds, console, number, table
 
 if TYPE_CHECKING:
     from labels.agreement.against_gold import CoderScore
+    from labels.agreement.coefficients import Estimate
     from labels.agreement.competence import CompetenceReport
 
 
@@ -56,20 +57,29 @@ def print_competence(report: CompetenceReport) -> None:
         f"Competence by the model of Dawid and Skene, from {report.sentences} sentences that two or more coders "
         f"reviewed independently ({report.with_three} by three or more):"
     )
+    known = [one for one in report.coders if one.found.value is not None]
     rows = (
-        (
-            *(one.annotator, one.label, str(one.sentences), number(report.prevalence[one.label])),
-            *(number(figure) for figure in (one.found, one.false, one.competence)),
-        )
-        for one in report.coders
+        (one.annotator, one.label, str(one.sentences), *_figures(one.found, one.false, one.competence)) for one in known
     )
-    headings = ("coder", "label", "n", "prevalence", "found", "false", "competence")
-    console.print(table(headings, rows, align="ttrrrrr"))
+    headings = ("coder", "label", "n", "found", "interval", "false", "interval", "competence", "interval")
+    if known:
+        console.print(table(headings, rows, align="ttrrrrrrr"))
+    for reason in dict.fromkeys(one.found.no_interval for one in known if one.found.no_interval):
+        console.print(f"No interval ({reason}).")
     console.print(
         "found: probability to give the label where it applies; false: where it does not; competence: found - false "
         "(1: perfect, 0: no better than chance).\nNobody told the model the right answers: it estimates them from all "
         "coders together, so an error that most coders share counts as right. Adjudicated gold is the better judge.",
         soft_wrap=True,
     )
-    if few := [f"{label} ({report.given[label]})" for label, share in report.prevalence.items() if share is None]:
+    shares = {label: one for label, one in report.prevalence.items() if one.value is not None}
+    if shares:
+        listed = ", ".join(f"{label} {number(one.value)}" for label, one in shares.items())
+        console.print(f"Estimated shares of the sentences to which a label applies: {listed}.", soft_wrap=True)
+    if few := [f"{label} ({report.given[label]})" for label in report.prevalence if label not in shares]:
         console.print(f"Not estimated, because too few sentences were given the label: {', '.join(few)}.")
+
+
+def _figures(*estimates: Estimate) -> list[str]:
+    """The values and their intervals."""
+    return [cell for one in estimates for cell in (number(one.value), bounds(one, joint=" to "))]

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 
 from labels.agreement.competence import competence, dawid_skene
 from labels.codebook.schema import Codebook, codebook_from_dict
-from labels.records import Annotation
+from labels.records import Annotation, Sentence
 from labels.store import Store
 from tests.labels.cli.running import BOOK, succeed
 from tests.labels.store.builders import added, decision
@@ -26,6 +26,13 @@ PATIENTS = """
 1111111 3333233 1111111 2222222 2223232 4334343 2212232 2323233 3333432 1111111 1111111 1212111 2322222 1211111 2222222
 """
 OBSERVERS = "1112345"
+
+
+class Sentences(dict[str, Sentence]):
+    """Every sentence is in a document of its own."""
+
+    def get(self, key: str, default: Any = None) -> Sentence:
+        return Sentence(key, 0, 5, "Text.")
 
 
 def likeliest(patterns: dict[tuple[bool, ...], int], people: int) -> tuple[float, list[tuple[float, float]]]:
@@ -68,6 +75,9 @@ def test_the_published_example_is_reproduced() -> None:
     assert likely == "142222132243121111222222112111131224233111212"
 
 
+SENTENCES = Sentences()
+
+
 def simulated(rates: dict[str, tuple[float, float]], n: int, share: float = 0.3) -> list[dict[str, bool]]:
     """Answers by annotators with these probabilities to give a label where it applies, and where it does not."""
     generator = random.Random(7)
@@ -88,17 +98,23 @@ def reviews(answers: list[dict[str, bool]], **more: Any) -> list[Annotation]:
 
 def test_rates_equal_those_of_an_independent_computation(codebook: Codebook) -> None:
     answers = simulated(RATES, 200)
-    report = competence(reviews(answers), codebook)
+    report = competence(reviews(answers), SENTENCES, codebook)
     patterns = Counter(tuple(own[who] for who in RATES) for own in answers)
     share, rates = likeliest(patterns, len(RATES))
 
-    assert report.prevalence["aid"] == pytest.approx(share, abs=1e-3)
-    found = [(one.found, one.false) for one in report.coders if one.label == "aid"]
+    assert report.prevalence["aid"].value == pytest.approx(share, abs=1e-3)
+    found = [(one.found.value, one.false.value) for one in report.coders if one.label == "aid"]
     assert np.array(found) == pytest.approx(np.array(rates), abs=1e-3)
     assert np.array(found) == pytest.approx(np.array(list(RATES.values())), abs=0.15)
     best = {one.annotator: one.competence for one in report.coders if one.label == "aid"}
-    assert sorted(best, key=lambda who: -(best[who] or 0)) == ["ana", "ben", "eva"]
-    assert (report.prevalence["truce"], report.given["truce"]) == (None, 0)
+    assert sorted(best, key=lambda who: -(best[who].value or 0)) == ["ana", "ben", "eva"]
+    for who, (truly_found, truly_false) in RATES.items():
+        low, high = best[who].low, best[who].high
+        assert low is not None
+        assert high is not None
+        assert low <= truly_found - truly_false <= high
+        assert high - low < 0.4
+    assert (report.prevalence["truce"].value, report.given["truce"]) == (None, 0)
 
 
 def test_classes_are_compared_together_in_an_exclusive_codebook() -> None:
@@ -107,9 +123,9 @@ def test_classes_are_compared_together_in_an_exclusive_codebook() -> None:
         decision(f"s{n}", who, labels=("truce" if (n + (who == "eva" and n % 10 == 0)) % 2 else "aid",))
         for n, who in itertools.product(range(60), RATES)
     ]
-    report = competence(events, book)
+    report = competence(events, SENTENCES, book)
 
-    found = {(one.annotator, one.label): (one.found, one.false) for one in report.coders}
+    found = {(one.annotator, one.label): (one.found.value, one.false.value) for one in report.coders}
     assert found["ana", "aid"] == pytest.approx((1, 0), abs=1e-3)
     assert found["eva", "aid"] == pytest.approx((0.8, 0), abs=1e-3)
     assert found["eva", "truce"] == pytest.approx((1, 0.2), abs=1e-3)
@@ -129,7 +145,7 @@ def test_classes_are_compared_together_in_an_exclusive_codebook() -> None:
 def test_too_few_independent_decisions_are_refused(
     codebook: Codebook, rates: dict[str, tuple[float, float]], n: int, more: dict[str, object]
 ) -> None:
-    report = competence(reviews(simulated(rates, n), **more), codebook)
+    report = competence(reviews(simulated(rates, n), **more), SENTENCES, codebook)
 
     assert report.coders == ()
     assert "competence needs 3 annotators who share 20 sentences each" in report.refused
@@ -139,7 +155,7 @@ def test_an_annotator_who_shares_few_sentences_is_left_out(codebook: Codebook) -
     answers = simulated(RATES, 60)
     events = [*reviews(answers), *(decision(f"s{n}", "zoe") for n in range(19))]
 
-    assert competence(events, codebook).annotators == ("ana", "ben", "eva")
+    assert competence(events, SENTENCES, codebook).annotators == ("ana", "ben", "eva")
 
 
 def test_the_command_prints_and_explains_it(isolated: Path) -> None:
