@@ -171,7 +171,7 @@ def main() -> None:
         print("files in the build context:", copy_context(context))
         install(found, context, place, given.venv, given.torch_index)
         shutil.copytree(given.artefact, model)
-        from trainer.serving.access.keys import KeyFile
+        from labels.environment.keys import KeyFile
 
         keys = work / "secrets" / "communique-keys.json"
         keys.parent.mkdir()

@@ -15,11 +15,11 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from labels.codebook.schema import Codebook
+from labels.environment.keys import Key
 from labels.errors import CodebookError
 from labels.records import PAGE, Annotation, Document, Origin, Sentence, same_text
 from labels.store import Store, now
 from labels.text.sentences import split_sentences
-from trainer.serving.access.keys import Key
 from trainer.serving.answers import ContentError, text_of
 from trainer.serving.schemas import DocumentInput
 

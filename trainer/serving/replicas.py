@@ -22,11 +22,12 @@ from typing import Any, Self
 
 from starlette.types import ASGIApp
 
+from labels.environment.addresses import bind, url_of
 from labels.errors import InputError
 from trainer.model.model import Model
 from trainer.serving.monitoring import log_to_stderr
 from trainer.serving.served import Source
-from trainer.serving.server import SHUTDOWN_SECONDS, Options, bind, checked_model, create_served, url_of
+from trainer.serving.server import SHUTDOWN_SECONDS, Options, checked_model, create_served
 
 logger = logging.getLogger("communique.serving")
 

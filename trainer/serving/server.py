@@ -19,10 +19,11 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from labels.environment.addresses import bind, is_loopback, url_of
+from labels.environment.keys import KEYS_FILE, KeyFile
 from labels.errors import CommuniqueError, InputError
 from trainer.model.model import Model
-from trainer.serving.access.gate import Access, is_loopback
-from trainer.serving.access.keys import KEYS_FILE, KeyFile
+from trainer.serving.access.gate import Access
 from trainer.serving.app import create_app
 from trainer.serving.corrections import Corrections
 from trainer.serving.drift_watch import Watch, profile_of
@@ -32,8 +33,6 @@ from trainer.serving.served import Served, Source
 
 logger = logging.getLogger("communique.serving")
 
-_BACKLOG = 2048
-"""Maximum number of connections waiting to be accepted: uvicorn's default."""
 _HEADER_SECONDS = 10
 SHUTDOWN_SECONDS = 40
 """Maximum time to finish accepted requests at shutdown; longer than the maximum processing time of a request."""
@@ -105,11 +104,6 @@ def checked_model(source: Source, options: Options) -> Model:
     if options.watch:
         profile_of(model)  # likewise
     return model
-
-
-def url_of(host: str, port: int) -> str:
-    """The URL of a server."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def prepare_threads() -> None:
@@ -264,24 +258,3 @@ def _work(source: Source, options: Options, listener: socket.socket) -> None:
         logger.error("worker", extra={"fields": fields})
         return
     _serve(source, options, listener, model)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 chooses a free port.
-
-    Raises:
-        InputError: the address is in use, or is not an address of this machine.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        # A server that was just stopped leaves its port in TIME_WAIT.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)  # clients may connect as soon as the URL is announced
-    except (OSError, UnicodeError) as error:  # UnicodeError: not a valid host name
-        raise InputError(
-            f"cannot listen on {host} port {port} ({getattr(error, 'strerror', None) or error}). "
-            "Choose another address with --host or --port; --port 0 chooses a free port."
-        ) from error
-    return listener

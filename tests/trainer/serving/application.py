@@ -18,7 +18,7 @@ Source = Lazy("trainer.serving.served:Source")
 Metrics = Lazy("trainer.serving.monitoring:Metrics")
 Watch = Lazy("trainer.serving.drift_watch:Watch")
 Access = Lazy("trainer.serving.access.gate:Access")
-KeyFile = Lazy("trainer.serving.access.keys:KeyFile")
+KeyFile = Lazy("labels.environment.keys:KeyFile")
 
 T = TypeVar("T")
 Client = httpx.AsyncClient

@@ -6,13 +6,13 @@ from typing import Any
 import httpx
 import pytest
 
+from labels.environment.keys import KeyFile
 from labels.errors import InputError
 from labels.records import Document, Origin
 from labels.store import Store
 from labels.text.sentences import split_sentences
 from tests.trainer.serving.application import Client, with_client
 from trainer.model.model import Model
-from trainer.serving.access.keys import KeyFile
 from trainer.serving.corrections import Corrections
 
 TEXT = "Norway pledged 40 trucks. Rain fell.\n\nShare this article"

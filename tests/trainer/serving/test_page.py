@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
+from labels.environment.keys import KeyFile
 from labels.store import Store
 from labels.text.rows import read_rows
 from tests.end_to_end.server import Server, serving
 from tests.labels.text.parsing.office_samples import word
 from tests.trainer.conftest import TrackedRun
 from tests.trainer.serving.test_files import GUNS
-from trainer.serving.access.keys import KeyFile
 
 pytestmark = pytest.mark.slow
 

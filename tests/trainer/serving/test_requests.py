@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from labels.environment.keys import KeyFile
 from tests.trainer.serving.application import JSON, Client, get, post, with_client
 from trainer.model.model import Model
-from trainer.serving.access.keys import KeyFile
 from trainer.serving.monitoring import JsonLines, Requests
 
 

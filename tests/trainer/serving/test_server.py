@@ -19,7 +19,7 @@ from trainer.model.model import Model
 
 run_server = Lazy("trainer.serving.server:run_server")
 Options = Lazy("trainer.serving.server:Options")
-KeyFile = Lazy("trainer.serving.access.keys:KeyFile")
+KeyFile = Lazy("labels.environment.keys:KeyFile")
 Source = Lazy("trainer.serving.served:Source")
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +17,10 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from labels.environment.addresses import forwarding_header, is_loopback_host, is_own_site
+from labels.environment.attempts import FailedAttempts
+from labels.environment.keys import Key, KeyFile
 from labels.errors import InputError
-from trainer.serving.access.attempts import FailedAttempts
-from trainer.serving.access.keys import Key, KeyFile
 from trainer.serving.schemas import refusal
 
 OPEN_ROUTES = ("/health/live", "/ping")
@@ -29,8 +28,6 @@ OPEN_ROUTES = ("/health/live", "/ping")
 
 _ADMIN_ROUTES = ("/metrics", "/drift")
 _CORRECTION_ROUTES = ("/corrections",)
-_FORWARDING = re.compile(r"forwarded|x-forwarded-.*|x-real-ip|via")
-"""Names of the headers that proxies add to a request."""
 _REALM = {"WWW-Authenticate": 'Basic realm="communique: any user name, the key as password", charset="UTF-8"'}
 
 
@@ -121,7 +118,7 @@ class Gate:
         needs = "this server needs an API key. Send it in the header `Authorization: Bearer KEY`"
         if not self._access.keyless or path in _CORRECTION_ROUTES:
             raise _RefusedError(401, "no_key", needs, _REALM)
-        if forwarded := next(filter(_FORWARDING.fullmatch, headers), None):
+        if forwarded := forwarding_header(headers):
             message = f"this request was forwarded by a proxy (header `{forwarded[:40]}`), so it needs an API key"
             raise _RefusedError(403, "forwarded", f"{message}. Start the server with --trusted-proxy and create a key")
         if not is_loopback_host(headers.get("host", "")):
@@ -141,24 +138,6 @@ def client_address(scope: Scope, headers: Headers, trusted_proxies: Sequence[str
     while address in trusted_proxies and forwarded:
         address = forwarded.pop()
     return address
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address of a server can only be reached from this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def is_loopback_host(host: str) -> bool:
-    """Whether the header `Host` of a request, with or without a port, is a loopback name."""
-    name, _, port = host.rpartition(":") if not host.endswith("]") else (host, "", "")
-    if not name or not port.isdecimal():
-        name = host
-    return is_loopback(name)
 
 
 def _needed_scope(path: str) -> str:
@@ -186,8 +165,7 @@ def _token(headers: Headers) -> str | None:
 def _check_site(headers: Headers, origins: Sequence[str]) -> None:
     """Refuse requests that a page of another site makes: a browser may add a stored key to such requests."""
     origin = headers.get("origin")
-    own = origin is None or origin.partition("://")[2] == headers.get("host")
-    if not own and origin not in origins:
+    if not is_own_site(headers) and origin not in origins:
         message = f"pages of {origin[:100] if origin else ''} may not call this server"
         raise _RefusedError(
             403, "origin", f"{message}. Allow this site with --allow-origin, or call the server directly"

@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
+from labels.environment.addresses import is_loopback, is_loopback_host
+from labels.environment.keys import KeyFile
 from tests.labels.text.parsing.office_samples import word
 from tests.trainer.serving.application import JSON, Client, with_client
 from tests.trainer.serving.test_app import ROUTES
 from tests.trainer.serving.test_files import DOCX, GUNS
 from trainer.model.model import Model
-from trainer.serving.access.gate import is_loopback, is_loopback_host
-from trainer.serving.access.keys import KeyFile
 
 OPEN = {"/health/live", "/ping"}
 PAGES = {"/", "/docs", "/openapi.json", "/health", "/assets/docs.js", "/assets/swagger-ui/swagger-ui.css", "/nothing"}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.serving.access import attempts
-from trainer.serving.access.attempts import FailedAttempts
+from labels.environment import attempts
+from labels.environment.attempts import FailedAttempts
 
 
 def test_address_must_wait_after_ten_failed_attempts() -> None:

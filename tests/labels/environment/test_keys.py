@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from labels.environment.keys import KeyFile
 from labels.errors import InputError
 from trainer.cli import app
-from trainer.serving.access.keys import KeyFile
 
 
 @pytest.fixture

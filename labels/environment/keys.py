@@ -20,8 +20,10 @@ from labels.errors import InputError, did_you_mean
 from labels.output.drafts import explained, whole_file
 from labels.unicode import person_name
 
-Scope = Literal["predict", "correct", "admin"]
+Scope = Literal["predict", "correct", "label", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+_PERSONAL: tuple[Scope, ...] = ("correct", "label")
+"""Scopes that record decisions."""
 KEYS_FILE = "communique-keys.json"
 PREFIX = "communique_"
 """Prefix of every key, by which secret scanners find leaked keys."""
@@ -30,7 +32,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
 
 class Key(BaseModel):
-    """One key: its name, the annotator that corrections are recorded for, its scopes, and its SHA-256 digest."""
+    """One key: its name, the annotator for whom decisions are recorded, its scopes, and its SHA-256 digest."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -73,15 +75,18 @@ class KeyFile:
         """Create a key and return its token, which cannot be shown again.
 
         Raises:
-            InputError: the name is taken or not valid, a scope is unknown, or "correct" has no annotator.
+            InputError: the name is taken or not valid, a scope is unknown, or "correct" or "label" has no annotator.
         """
         wanted = tuple(dict.fromkeys(scopes))
         _check_scopes(wanted)
         if not _NAME.fullmatch(name):
             raise InputError(f"'{name}' is not a valid name for a key. Use up to 64 letters, digits and _ . @ -")
         annotator = person_name(annotator, "--annotator") if annotator else ""
-        if "correct" in wanted and not annotator:
-            raise InputError("A key with the scope `correct` needs the name of its annotator: add --annotator NAME.")
+        personal = next((scope for scope in _PERSONAL if scope in wanted), "")
+        if personal and not annotator:
+            raise InputError(
+                f"A key with the scope `{personal}` needs the name of its annotator: add --annotator NAME."
+            )
         token = PREFIX + base64.urlsafe_b64encode(secrets.token_bytes(32)).decode().rstrip("=")
         with self._changing() as keys:
             if any(key.name == name for key in keys):
