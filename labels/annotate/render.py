@@ -21,10 +21,12 @@ from labels.records import Sentence
 from labels.unicode import Folded, visible
 
 CUE_STYLE = "underline bold yellow"
-LABEL = "label"
-"""The key of the label's name in the meta data of its cell, by which a click finds the label."""
+LABEL, KEY = "label", "key"
+"""Keys in the meta data of texts that can be clicked on: the name of a label, and the key that a click stands for."""
 _MANY_LABELS = 12
 _BAR = 16
+_BAR_KEYS = {"⏎": "enter", "←→": "right"}
+"""Keys of the bottom bar whose names in Textual differ."""
 
 
 class CueMarker:
@@ -40,6 +42,11 @@ class CueMarker:
         for start, end in (span for cue in self._cues for span in cue.spans(folded)):
             marked.stylize(CUE_STYLE, len(visible(text[:start])), len(visible(text[:end])))
         return marked
+
+
+def pressing(key: str) -> Style:
+    """The style of a text on which a click acts as a key."""
+    return Style(meta={KEY: key})
 
 
 def before(item: Item) -> Text:
@@ -87,7 +94,9 @@ def remarks(item: Item, note: str) -> Text:
     if item.decision is not None:
         lines.append(ShownText(f"Your earlier decision: {in_words(item.decision, item.reading)}", style="green"))
     if item.suggestion is not None:
-        lines.append(ShownText(f"A model suggests: {named(item.suggestion.labels)} (Ctrl-Y accepts)", style="blue"))
+        suggested = ShownText(f"A model suggests: {named(item.suggestion.labels)} (Ctrl-Y accepts)", style="blue")
+        suggested.stylize(pressing("ctrl+y"))
+        lines.append(suggested)
     if item.withheld:
         lines.append(ShownText("A model's suggestion is withheld here.", style="blue"))
     if note:
@@ -99,7 +108,10 @@ def _opinion(opinion: Opinion, key: str) -> Text:
     """An annotator's decision and note, after the key that takes the whole answer."""
     said = f"{opinion.role}: {in_words(opinion, opinion.reading)}"
     line = ShownText.assemble((f" {key} ", "reverse"), " ") if key else ShownText()
-    return line.append(f"{said}  ! {opinion.note}" if opinion.note else said, "cyan")
+    line.append(f"{said}  ! {opinion.note}" if opinion.note else said, "cyan")
+    if key:
+        line.stylize(pressing(key))
+    return line
 
 
 def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: str = "") -> Text | Columns:
@@ -180,7 +192,7 @@ def keys_bar(codebook: Codebook, *, task: str, width: int) -> Text:
         ("F4", "list"),
         ("F5", "article"),
         ("←→", "go"),
-        ("^N", "not a sentence"),
+        ("F9", "not a sentence"),
     ]
     last = [("?", "help"), ("q", "quit")]
     room = width - sum(len(key) + len(what) + 3 for key, what in last)
@@ -188,8 +200,10 @@ def keys_bar(codebook: Codebook, *, task: str, width: int) -> Text:
     for key, what in [*keys, *last]:
         is_last = (key, what) in last
         if is_last or bar.cell_len + len(key) + len(what) + 3 <= room:
+            begun = len(bar)
             bar.append(f"{key} ", style="bold")
             bar.append(f"{what}  ")
+            bar.stylize(pressing(_BAR_KEYS.get(key, key.lower())), begun, len(bar) - 2)
         else:
             room = 0  # what follows is less important, even if it is shorter
     bar.rstrip()

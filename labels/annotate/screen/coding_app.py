@@ -8,6 +8,7 @@ from functools import partial
 from textual import events
 
 from labels.annotate.keyboard import small
+from labels.annotate.render import KEY
 from labels.annotate.screen.overlays import Page
 from labels.annotate.screen.panels import LabelPanel
 from labels.annotate.screen.session_view import EDGE, SessionView
@@ -47,6 +48,7 @@ class CodingApp(SessionView):
             "n": partial(self._review, ()),
             "s": lambda: self._decide(partial(self.session.skip, self._note)),
             "ctrl+n": lambda: self._decide(partial(self.session.mark_not_a_sentence, self._note)),
+            "f9": lambda: self._decide(partial(self.session.mark_not_a_sentence, self._note)),  # browsers take Ctrl-N
             "u": lambda: self._show_or_say(self.session.undo(), "Nothing to undo."),
             "ctrl+y": self._accept,
             "q": self._leave,
@@ -177,6 +179,15 @@ class CodingApp(SessionView):
     def _go_on(self) -> None:
         self.session.go_on()
         self._show()
+
+    def on_click(self, event: events.Click) -> None:
+        """Act on the key that the text under the mouse stands for; while a line is typed, only on Enter."""
+        key = event.style.meta.get(KEY)
+        if key is None or (self._line.asking is not None and key != "enter"):
+            return
+        if isinstance(self.screen, Page):
+            self.pop_screen()
+        self._handle_key(events.Key(key, key if len(key) == 1 else None))
 
     def on_label_panel_clicked(self, event: LabelPanel.Clicked) -> None:
         """Tick the label that was clicked on."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
@@ -23,7 +25,7 @@ label keys   choose a label or remove it; exclusive codebook: decide
 Enter        save the chosen labels and go on
 n            none: you read the sentence, and no label applies
 s            skip; skipped sentences come back at the end of the draw
-Ctrl-N       not a sentence: this text does not belong to the corpus
+F9, Ctrl-N   not a sentence: this text does not belong to the corpus
 Ctrl-Y       accept the labels that the model suggests
 u            undo the last decision; press again for earlier decisions
 digits       at adjudication: take the whole answer of that coder
@@ -39,6 +41,33 @@ up, down     scroll the text, whatever is open
 PgUp, PgDn   scroll the codebook; Ctrl-up and Ctrl-down: the labels
 q, Ctrl-C    quit; everything is saved, unconfirmed choices too
 """
+
+_NAMED = {
+    **{name: name for name in ("n", "s", "u", "!", "#", ":", "/", "left", "right", "up", "down", "q")},
+    **{f"F{number}": f"f{number}" for number in range(1, 10)},
+    **{f"Ctrl-{letter}": f"ctrl+{letter.lower()}" for letter in "NYLF"},
+    "Enter": "enter",
+    "End": "end",
+    "Tab": "tab",
+    "PgUp": "pageup",
+    "PgDn": "pagedown",
+}
+"""The keys that can be clicked on in the help, and their names in Textual."""
+_KEYS_WIDTH = 13
+_KEY = re.compile(r"[^\s,]+")
+
+
+def help_text() -> Text:
+    """The help. A click on a key, or on the text between it and the next key of the line, acts as the key."""
+    page = ShownText()
+    for line in HELP.splitlines():
+        found = [match for match in _KEY.finditer(line[:_KEYS_WIDTH]) if match.group() in _NAMED]
+        begun = len(page)
+        page.append(f"{line}\n")
+        # The last key of a line keeps the rest of the line: a later style hides an earlier one.
+        for match in found:
+            page.stylize(render.pressing(_NAMED[match.group()]), begun + match.start(), begun + len(line))
+    return page.append("Any key closes this page.")
 
 
 PAGES_CSS = """
@@ -69,17 +98,22 @@ class Page(ModalScreen[None]):
         """Act on a key; returns False if the key closes the page."""
         return False
 
+    def on_click(self, event: events.Click) -> None:
+        """Close the page if its last line or the help is clicked on."""
+        if self.get_widget_at(*event.screen_offset)[0].id in ("close", "help"):
+            self.dismiss()
+
     def on_resize(self, event: events.Resize) -> None:
         """Leave the side of a wide screen uncovered."""
         self.set_class(event.size.width >= WIDE, "wide")
 
 
 class HelpPage(Page):
-    """All keys. Any key closes the page."""
+    """All keys. Any key closes the page, and a click on a key acts as the key."""
 
     def compose(self) -> ComposeResult:
         """Yield one page of text."""
-        yield Static(ShownText(f"{HELP}Any key closes this page."), id="help")
+        yield Static(help_text(), id="help")
 
 
 class ArticlePage(Page):

@@ -250,3 +250,43 @@ def test_a_document_without_a_title_shows_its_file_or_its_first_words(codebook: 
             assert title == (
                 "day 1.txt" if one is untitled else "Talks began in Lindholm on Monday. Norland pledged 40 …"
             )
+
+
+@pytest.mark.parametrize(
+    ("clicks", "state"),
+    [
+        (["[ ] aid", "⏎ save"], ("reviewed", ("aid",))),
+        (["n none"], ("reviewed", ())),
+        (["F9 not a"], ("not_a_sentence", ())),
+        (["? help", "skipped sentences come"], ("skipped", ())),
+        (["? help", "Ctrl-N   not a"], ("not_a_sentence", ())),
+    ],
+)
+def test_clicks_on_keys_do_without_a_keyboard(
+    store: Store, codebook: Codebook, open_screen: OpenScreen, clicks: list[str], state: tuple[str, tuple[str, ...]]
+) -> None:
+    screen = open_screen(LabellingSession(store, codebook, "ana"))
+    for text in clicks:
+        click(screen, text)
+    [event] = store.events.all()
+    assert (event.state, event.labels) == state
+
+
+def test_clicks_close_pages(store: Store, codebook: Codebook, open_screen: OpenScreen) -> None:
+    screen = open_screen(LabellingSession(store, codebook, "ana"))
+    pages = [("F5 article", "any other key goes"), ("F4 list", "Esc: back"), ("? help", "label keys")]
+    for opening, closing in pages:
+        click(screen, opening)
+        assert len(screen.app.screen_stack) == 2
+        click(screen, closing)
+        assert len(screen.app.screen_stack) == 1
+
+
+def test_clicks_on_keys_do_not_type_into_a_note(store: Store, codebook: Codebook, open_screen: OpenScreen) -> None:
+    screen = open_screen(LabellingSession(store, codebook, "ana"))
+    screen.press("!", *"unsure")
+    click(screen, "n none")
+    assert screen.line.value == "unsure"
+    click(screen, "⏎ save")
+    assert screen.shows("! unsure")
+    assert store.events.all() == []

@@ -103,18 +103,19 @@ def test_the_prompt_marks_a_span_as_not_a_sentence_and_undoes_it(store: Store, c
     ]
 
 
+@pytest.mark.parametrize("key", ["ctrl+n", "f9"])
 def test_a_key_of_the_screen_marks_a_span_as_not_a_sentence(
-    store: Store, codebook: Codebook, open_screen: OpenScreen
+    store: Store, codebook: Codebook, open_screen: OpenScreen, key: str
 ) -> None:
     screen = open_screen(session(store, codebook))
     first = screen.text("sentence")
-    screen.press("ctrl+n")
+    screen.press(key)
     assert states(store) == ["not_a_sentence"]
     assert screen.text("sentence") != first
     screen.press("left")
     assert screen.shows("Your earlier decision: not a sentence")
     screen.press("?")
-    assert screen.shows("Ctrl-N not a sentence")
+    assert screen.shows("F9, Ctrl-N not a sentence")
 
 
 @pytest.mark.parametrize("key", ["ctrl+n", ":n", "^n"])
