@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,12 +15,16 @@ import typer
 from labels.cli.labelling.label_options import (
     AlsoByOption,
     BlindOption,
+    HostOption,
+    LabelAnnotatorOption,
     LabelFilter,
+    LabelKeysOption,
     MeasureOption,
     ModelOption,
     NoteFilter,
     OverlapOption,
     PlantedOption,
+    PortOption,
     ReleaseFromOption,
     ReleaseOption,
     RetestAfterOption,
@@ -34,10 +39,12 @@ from labels.cli.labelling.label_options import (
     StrategyOption,
     SuggestOption,
     UnblindOption,
+    WebOption,
+    checked_blind,
+    checked_strategy,
 )
 from labels.cli.labelling.review_list import print_rows, utc_moment
 from labels.cli.terminal import (
-    AnnotatorOption,
     CodebookOption,
     StoreOption,
     console,
@@ -60,17 +67,14 @@ if TYPE_CHECKING:
     from labels.sampling.suggestions import Suggester
     from labels.store import Store, Window
 
-_BLIND = 0.2
-"""The default share of withheld suggestions."""
-
-
 PlainOption = Annotated[
     bool, typer.Option("--plain", help="Ask line by line instead of on a full screen, for screen readers and scripts.")
 ]
 
 
 def label_command(
-    annotator: AnnotatorOption = "",
+    context: typer.Context,
+    annotator: LabelAnnotatorOption = "",
     strategy: StrategyOption = None,
     size: SizeOption = None,
     overlap: OverlapOption = None,
@@ -94,6 +98,10 @@ def label_command(
     since: SinceFilter = "",
     unblind: UnblindOption = False,
     plain: PlainOption = False,
+    web: WebOption = False,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8001,
+    keys: LabelKeysOption = Path("communique-keys.json"),
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
@@ -106,14 +114,19 @@ def label_command(
     from labels.sampling.suggestions import Suggester, choose_model
     from labels.store.codebook_migration import refuse_replaced
 
-    kind, query = _checked_strategy(strategy, retest=retest, also_by=clean(also_by))
+    kind, query = checked_strategy(strategy, retest=retest, also_by=clean(also_by))
     if share is not None and kind != "also-by":
         raise InputError("--share is a share of another annotator's sentences. Add --also-by NAME, or remove --share.")
-    withheld = _checked_blind(blind, suggest=suggest)
+    withheld = checked_blind(blind, suggest=suggest)
     filters = Filters(clean(label), state, note, clean(search), utc_moment(since))
     _check_review(filters, review=review, unblind=unblind, draws=bool(strategy or also_by or retest or suggest or size))
     if share is not None and size is not None:
         raise InputError("--share and --size both set the size of the draw. Remove one of them.")
+    if web:
+        from labels.cli.labelling.in_browser import WebOptions, label_in_browser
+
+        label_in_browser(context, WebOptions(host, port, keys))
+        return
     with opened_store(store, codebook) as (opened, book, settings):
         if released := [annotator] * release + [clean(release_from)] * bool(release_from):
             _release(opened, annotator, released, settings)
@@ -208,7 +221,12 @@ def run_session(
 
 
 def _has_screen() -> bool:
-    """Whether there is a terminal with a keyboard, which scripts and tests do not have, that can show a full screen."""
+    """Whether there is a terminal with a keyboard, which scripts and tests do not have, that can show a full screen.
+
+    With TEXTUAL_DRIVER, something else takes the place of a terminal, such as a browser.
+    """
+    if "TEXTUAL_DRIVER" in os.environ:
+        return True
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -225,36 +243,6 @@ def _next_session(
 
     session = LabellingSession(store, codebook, annotator, request, suggester=suggester)
     return session if session.remaining else None
-
-
-def _checked_strategy(strategy: str | None, *, retest: bool, also_by: str) -> tuple[str, str]:
-    """The strategy, and its search words or name.
-
-    Raises:
-        InputError: --retest or --also-by are combined with another strategy.
-    """
-    options = {"--retest": "retest" if retest else "", "--also-by": f"also-by {also_by}" if also_by else ""}
-    chosen = [own for own in (strategy, *options.values()) if own] or ["random"]
-    kind, _, query = chosen[0].strip().partition(" ")
-    for option, own in options.items():
-        if own and own != f"{kind} {query}".strip():
-            other = f"--strategy {kind}" if strategy else f"--{kind}"
-            raise InputError(
-                f"{option} means --strategy {own.partition(' ')[0]} and cannot be combined with {other}. "
-                "Remove one of them."
-            )
-    return kind, query.strip()
-
-
-def _checked_blind(blind: float | None, *, suggest: bool) -> float:
-    """The share of suggestions to withhold.
-
-    Raises:
-        InputError: --blind is used without --suggest.
-    """
-    if blind is not None and not suggest:
-        raise InputError("--blind withholds suggestions, but --suggest is missing. Add --suggest, or remove --blind.")
-    return _BLIND if blind is None else blind
 
 
 # -- one's own decisions
@@ -291,7 +279,7 @@ def _review(store: Store, codebook: Codebook, annotator: str, filters: Filters, 
     if not session.total:
         console.print(f"{store.name} has no such decisions by {annotator}.")
         return
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    on_terminal = _has_screen() or (sys.stdin.isatty() and sys.stdout.isatty())
     if plain or not _has_screen():
         print_rows(session.rows(), annotator)
     if not on_terminal:

@@ -1,11 +1,17 @@
-"""The options of `communique label`."""
+"""The options of `communique label`, and which of them can be combined."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from labels.cli.terminal import checked_annotator
+from labels.errors import InputError
+
+_BLIND = 0.2
+"""The default share of withheld suggestions."""
 _CENTURY = 100 * 365 * 24
 """A hundred years in hours: the maximum of --retest-after, because earlier dates may not exist in the calendar."""
 
@@ -115,3 +121,62 @@ UnblindOption = Annotated[
         "count as independent.",
     ),
 ]
+
+
+def _annotator(context: typer.Context, name: str) -> str:
+    """The annotator; with --web, keys may name the annotators instead."""
+    return name if context.params.get("web") else checked_annotator(name)
+
+
+LabelAnnotatorOption = Annotated[
+    str,
+    typer.Option(
+        "--annotator",
+        callback=_annotator,
+        help="Your name, recorded with each decision \\[default: `annotator` in communique.toml].",
+    ),
+]
+WebOption = Annotated[
+    bool,
+    # Eager, because the name of the annotator depends on it.
+    typer.Option("--web", is_eager=True, help="Show the screen in a browser (extra `web`) until Ctrl-C is pressed."),
+]
+HostOption = Annotated[
+    str,
+    typer.Option("--host", help="With --web: address to listen on. If other machines can reach it, they need a key."),
+]
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="With --web: port to listen on.")]
+LabelKeysOption = Annotated[
+    Path,
+    typer.Option("--keys", help="With --web: file of keys with the scope `label`, each of one annotator."),
+]
+
+
+def checked_strategy(strategy: str | None, *, retest: bool, also_by: str) -> tuple[str, str]:
+    """The strategy, and its search words or name.
+
+    Raises:
+        InputError: --retest or --also-by are combined with another strategy.
+    """
+    options = {"--retest": "retest" if retest else "", "--also-by": f"also-by {also_by}" if also_by else ""}
+    chosen = [own for own in (strategy, *options.values()) if own] or ["random"]
+    kind, _, query = chosen[0].strip().partition(" ")
+    for option, own in options.items():
+        if own and own != f"{kind} {query}".strip():
+            other = f"--strategy {kind}" if strategy else f"--{kind}"
+            raise InputError(
+                f"{option} means --strategy {own.partition(' ')[0]} and cannot be combined with {other}. "
+                "Remove one of them."
+            )
+    return kind, query.strip()
+
+
+def checked_blind(blind: float | None, *, suggest: bool) -> float:
+    """The share of suggestions to withhold.
+
+    Raises:
+        InputError: --blind is used without --suggest.
+    """
+    if blind is not None and not suggest:
+        raise InputError("--blind withholds suggestions, but --suggest is missing. Add --suggest, or remove --blind.")
+    return _BLIND if blind is None else blind
