@@ -25,7 +25,10 @@ LABEL, KEY = "label", "key"
 """Keys in the meta data of texts that can be clicked on: the name of a label, and the key that a click stands for."""
 _MANY_LABELS = 12
 _BAR = 16
-_BAR_KEYS = {"⏎": "enter", "←→": "right"}
+_LAST_KEYS = (("?", "help"), ("q", "quit"))
+_WRONG = Style.parse("bold red")
+"""Not as a string, which Textual would read as the red of CSS."""
+_BAR_KEYS = {"⏎": "enter", "←→": "right", "←": "left", "Esc": "escape"}
 """Keys of the bottom bar whose names in Textual differ."""
 
 
@@ -76,9 +79,9 @@ def heading(item: Item) -> Text:
     A sentence that is a headline is marked.
     """
     title = item.context.title or f"document {item.sentence.document_id}"
-    place = f"{item.position} · {title}  {item.context.date}".rstrip()
-    mark = "  [heading]" if item.sentence.heading else ""
-    return ShownText(place + mark, style="italic", no_wrap=True, overflow="ellipsis")
+    mark = "[heading] " if item.sentence.heading else ""
+    place = f"{item.position} · {mark}{title}  {item.context.date}".rstrip()
+    return ShownText(place, style="italic", no_wrap=True, overflow="ellipsis")
 
 
 def remarks(item: Item, note: str) -> Text:
@@ -123,7 +126,7 @@ def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: st
     names = [name for name in codebook.labels_beginning(beginning) if name in (item.asked or codebook.label_names)]
     cells = [_choice(keys[name], name, item, name in chosen) for name in names]
     if not cells:
-        return ShownText(f"No label's name begins with '{beginning}'.", style="bold red")
+        return ShownText(f"No label's name begins with '{beginning}'.", style=_WRONG)
     return Columns(cells, padding=(0, 3)) if len(cells) > _MANY_LABELS else ShownText("\n").join(cells)
 
 
@@ -179,11 +182,15 @@ def top_bar(session: Session, annotator: str) -> Text:
     return ShownText.assemble((annotator, "bold"), f" · {session.task}  ", bar, progress)
 
 
-def keys_bar(codebook: Codebook, *, task: str, width: int) -> Text:
-    """The bottom bar: the most important keys that do not choose a label, as many as fit into `width` columns."""
+def keys_bar(codebook: Codebook, *, task: str, width: int, keeps: bool = False) -> Text:
+    """The bottom bar: the most important keys that do not choose a label, as many as fit into `width` columns.
+
+    Args:
+        keeps: whether earlier labels stay if none is chosen.
+    """
     keys = [
         *([] if codebook.exclusive else [("⏎", "save")]),
-        *([] if codebook.requires_label else [("n", "none")]),
+        *([] if codebook.requires_label else [("n", "keep" if keeps else "none")]),
         ("s", "leave" if task == "adjudicating" else "skip"),
         ("u", "undo"),
         ("!", "note"),
@@ -194,25 +201,37 @@ def keys_bar(codebook: Codebook, *, task: str, width: int) -> Text:
         ("←→", "go"),
         ("F9", "not a sentence"),
     ]
-    last = [("?", "help"), ("q", "quit")]
-    room = width - sum(len(key) + len(what) + 3 for key, what in last)
+    room = width - sum(len(key) + len(what) + 3 for key, what in _LAST_KEYS)
+    fitting: list[tuple[str, str]] = []
+    for key, what in keys:
+        room -= len(key) + len(what) + 3
+        if room < 0:
+            break
+        fitting.append((key, what))
+    return bar_of([*fitting, *_LAST_KEYS])
+
+
+def end_bar(session: Session, *, more: bool) -> Text:
+    """The bottom bar if there is no sentence; `more` is true if Enter goes on."""
+    keys = [("⏎", "go on")] * more + [("End", "undecided")] * bool(session.remaining)
+    return bar_of([*keys, ("u", "undo"), ("←", "back"), ("F4", "list"), *_LAST_KEYS])
+
+
+def bar_of(keys: Sequence[tuple[str, str]]) -> Text:
+    """Keys and what they do, in one line; a click on a key acts as the key."""
     bar = ShownText(no_wrap=True, overflow="ellipsis")
-    for key, what in [*keys, *last]:
-        is_last = (key, what) in last
-        if is_last or bar.cell_len + len(key) + len(what) + 3 <= room:
-            begun = len(bar)
-            bar.append(f"{key} ", style="bold")
-            bar.append(f"{what}  ")
-            bar.stylize(pressing(_BAR_KEYS.get(key, key.lower())), begun, len(bar) - 2)
-        else:
-            room = 0  # what follows is less important, even if it is shorter
+    for key, what in keys:
+        begun = len(bar)
+        bar.append(f"{key} ", style="bold").append(what)
+        bar.stylize(pressing(_BAR_KEYS.get(key, key.lower())), begun)
+        bar.append("  ")
     bar.rstrip()
     return bar
 
 
 def remark(words: str, *, wrong: bool) -> Text:
     """The line above the bottom bar: an answer to a key, red if something is `wrong`."""
-    return ShownText(words, style="bold red" if wrong else "dim")
+    return ShownText(words, style=_WRONG if wrong else "dim")
 
 
 def entry(row: Entry, width: int) -> Text:

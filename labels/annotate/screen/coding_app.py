@@ -49,7 +49,7 @@ class CodingApp(SessionView):
             "s": lambda: self._decide(partial(self.session.skip, self._note)),
             "ctrl+n": lambda: self._decide(partial(self.session.mark_not_a_sentence, self._note)),
             "f9": lambda: self._decide(partial(self.session.mark_not_a_sentence, self._note)),  # browsers take Ctrl-N
-            "u": lambda: self._show_or_say(self.session.undo(), "Nothing to undo."),
+            "u": self._undo,
             "ctrl+y": self._accept,
             "q": self._leave,
             "!": lambda: self._ask("note", self._note),
@@ -176,14 +176,19 @@ class CodingApp(SessionView):
             raise
         self._show()
 
+    def _undo(self) -> None:
+        self._show_or_say(undone := self.session.undo(), "Nothing to undo.")
+        if undone:
+            self._say("Undone. What was decided is now a draft: save it again, or decide anew.")
+
     def _go_on(self) -> None:
         self.session.go_on()
         self._show()
 
     def on_click(self, event: events.Click) -> None:
-        """Act on the key that the text under the mouse stands for; while a line is typed, only on Enter."""
+        """Act on the key that the text under the mouse stands for; while a line is typed, not on letters."""
         key = event.style.meta.get(KEY)
-        if key is None or (self._line.asking is not None and key != "enter"):
+        if key is None or (self._line.asking is not None and key not in ("enter", "escape", "tab")):
             return
         if isinstance(self.screen, Page):
             self.pop_screen()
@@ -211,6 +216,7 @@ class CodingApp(SessionView):
     def _ask(self, question: Question, value: str = "") -> None:
         if self._item is not None or question not in ("note", "label"):
             self._line.ask(question, value)
+            self._show_keys()
 
     def _answer(self) -> None:
         """Act on the typed answer. An unknown or ambiguous label name raises an error, and the line stays open."""
@@ -233,3 +239,4 @@ class CodingApp(SessionView):
     def _close_line(self) -> None:
         self._line.close()
         self._show_choices()
+        self._show_keys()

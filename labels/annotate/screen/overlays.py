@@ -17,7 +17,8 @@ from textual.widgets.option_list import Option
 from labels.annotate import render
 from labels.annotate.article import Article
 from labels.annotate.items import Entry
-from labels.annotate.shown import ShownText
+from labels.annotate.shown import Hanging, ShownText
+from labels.errors import counted
 
 HELP = """\
 label keys   choose a label or remove it; exclusive codebook: decide
@@ -54,6 +55,7 @@ _NAMED = {
 }
 """The keys that can be clicked on in the help, and their names in Textual."""
 _KEYS_WIDTH = 13
+_ANY_KEY = "Any key closes this page."
 _KEY = re.compile(r"[^\s,]+")
 
 
@@ -67,28 +69,34 @@ def help_text() -> Text:
         # The last key of a line keeps the rest of the line: a later style hides an earlier one.
         for match in found:
             page.stylize(render.pressing(_NAMED[match.group()]), begun + match.start(), begun + len(line))
-    return page.append("Any key closes this page.")
+    return page.append(_ANY_KEY)
 
 
 PAGES_CSS = """
     Page { background: transparent; }
     HelpPage { align: center middle; }
     #help { width: 78; max-width: 100%; height: auto; max-height: 100%; padding: 0 2; }
-    #help { border: round $accent; background: $surface; }
-    #cover { width: 100%; height: 100%; background: $background; }
+    #help { border: round $accent; background: $surface; scrollbar-size-vertical: 1; }
+    #keys-help { height: auto; }
+    #cover { width: 100%; height: 1fr; background: $background; }
     .wide #cover { width: 60%; }
     #article { height: 1fr; padding: 1 2; scrollbar-size-vertical: 1; }
     #here { margin: 1 0; padding: 0 1; border-left: thick $accent; }
     #name { height: 1; padding: 0 1; background: $panel; }
     #entries { height: 1fr; border: none; padding: 0; background: $background; scrollbar-size-vertical: 1; }
     #close { height: 1; padding: 0 1; background: $panel; }
+    #name, #close { text-wrap: nowrap; text-overflow: ellipsis; }
 """
 """The layout of all pages. In the CSS of the pages themselves, Textual would read it when a page is opened.
 
-On a wide screen, a page covers only the text: what stays at the side need not be written again.
+On a wide screen, a page covers only the text and the bottom bar: what stays at the side need not be written again.
 """
 WIDE = 100
 """Minimum width in columns of a wide screen, on which the codebook stands beside the text."""
+
+
+_STEPS = {"up": -2, "down": 2, "pageup": -12, "pagedown": 12}
+"""Keys that scroll a page, and by how many lines."""
 
 
 class Page(ModalScreen[None]):
@@ -100,7 +108,7 @@ class Page(ModalScreen[None]):
 
     def on_click(self, event: events.Click) -> None:
         """Close the page if its last line or the help is clicked on."""
-        if self.get_widget_at(*event.screen_offset)[0].id in ("close", "help"):
+        if self.get_widget_at(*event.screen_offset)[0].id in ("close", "help", "keys-help"):
             self.dismiss()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -109,17 +117,32 @@ class Page(ModalScreen[None]):
 
 
 class HelpPage(Page):
-    """All keys. Any key closes the page, and a click on a key acts as the key."""
+    """All keys. The arrow keys scroll if the page is too long, any other key closes it; a click on a key acts as it."""
 
     def compose(self) -> ComposeResult:
         """Yield one page of text."""
-        yield Static(help_text(), id="help")
+        with VerticalScroll(id="help", can_focus=False):
+            yield Static(Hanging(help_text(), lambda line: _KEYS_WIDTH if line != _ANY_KEY else 0), id="keys-help")
+
+    def on_mount(self) -> None:
+        """Name the keys that scroll, if there is more than fits."""
+        self.call_after_refresh(self._name_keys)
+
+    def _name_keys(self) -> None:
+        page = self.query_one("#help")
+        page.border_subtitle = "up, down scroll; any other key closes" if page.max_scroll_y else ""
+
+    def press(self, key: str) -> bool:
+        """Scroll the help if it is longer than the screen."""
+        page = self.query_one("#help")
+        if key not in _STEPS or not page.max_scroll_y:
+            return False
+        page.scroll_relative(y=_STEPS[key], animate=False, immediate=True)
+        return True
 
 
 class ArticlePage(Page):
     """The whole article, with the sentence marked; the arrow keys scroll, any other key closes the page."""
-
-    _STEPS: ClassVar = {"up": -2, "down": 2, "pageup": -12, "pagedown": 12}
 
     def __init__(self, article: Article) -> None:
         super().__init__()
@@ -128,14 +151,13 @@ class ArticlePage(Page):
     def compose(self) -> ComposeResult:
         """Yield the title, the text around the sentence, and a line about the keys."""
         before, sentence, after = render.article_parts(self._article)
-        name = ShownText(f"{self._article.title}  {self._article.date}".strip(), no_wrap=True, overflow="ellipsis")
         with Vertical(id="cover"):
-            yield Static(name, id="name")
+            yield Static(ShownText(f"{self._article.title}  {self._article.date}".strip()), id="name")
             with VerticalScroll(id="article", can_focus=False):
                 yield Static(before, id="earlier")
                 yield Static(sentence, id="here")
                 yield Static(after, id="later")
-            yield Static("up, down, PgUp, PgDn scroll; any other key goes back to the sentence", id="close")
+        yield Static("Any other key: back   up, down, PgUp, PgDn: scroll", id="close")
 
     def on_mount(self) -> None:
         """Scroll to the sentence."""
@@ -143,9 +165,9 @@ class ArticlePage(Page):
 
     def press(self, key: str) -> bool:
         """Scroll the article."""
-        if key not in self._STEPS:
+        if key not in _STEPS:
             return False
-        self.query_one("#article").scroll_relative(y=self._STEPS[key], animate=False, immediate=True)
+        self.query_one("#article").scroll_relative(y=_STEPS[key], animate=False, immediate=True)
         return True
 
 
@@ -177,10 +199,10 @@ class ListPage(Page):
         # The rows leave room for the padding of the list and its scroll bar.
         width = self._width * 3 // 5 if self._width >= WIDE else self._width
         rows = (Option(render.entry(entry, width - 4)) for entry in self._entries)
-        keys = "✓ reviewed  s skipped  – not a sentence  … draft   Enter: go there  Esc: back"
         with Vertical(id="cover"):
+            yield Static(counted(len(self._entries), "sentence"), id="name")
             yield OptionList(*rows, id="entries", markup=False)
-            yield Static(ShownText(keys, no_wrap=True, overflow="ellipsis"), id="close")
+        yield Static("Enter: go there  Esc: back   ✓ reviewed  s skipped  – not a sentence  … draft", id="close")
 
     def on_mount(self) -> None:
         """Highlight the current sentence."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Literal
 
 from rich.text import Text
@@ -12,12 +14,13 @@ from textual.message import Message
 from textual.widgets import Static
 
 from labels.annotate.render import LABEL
-from labels.annotate.shown import ShownText
+from labels.annotate.shown import Hanging, ShownText
 from labels.codebook.schema import Codebook, Label
 from labels.unicode import search_form
 
 Depth = Literal["rules", "definitions", "hidden"]
 """How much of the codebook is shown."""
+_MARK = re.compile(r" ([+-]|yes:|no:) ")
 _TURNS: dict[Depth, Depth] = {"rules": "definitions", "definitions": "hidden", "hidden": "rules"}
 
 
@@ -73,6 +76,7 @@ class BookPanel(VerticalScroll):
         super().__init__(id="codebook", can_focus=False)
         self._codebook = codebook
         self._words = ""
+        self._first: tuple[str, ...] = ()
         self.depth: Depth = "rules"
 
     def compose(self) -> ComposeResult:
@@ -100,17 +104,30 @@ class BookPanel(VerticalScroll):
             self._fill()
             self.scroll_home(animate=False, immediate=True)
 
+    def put_first(self, labels: tuple[str, ...]) -> None:
+        """Begin with certain labels, because only these are asked."""
+        if labels != self._first:
+            self._first = labels
+            self._fill()
+            self.scroll_home(animate=False, immediate=True)
+
     def _fill(self) -> None:
         page = found_text(self._codebook, self._words) if self._words.split() else None
-        full = book_text(self._codebook, full=self.depth == "rules")
-        self.query_one("#rules", Static).update(full if page is None else page)
+        full = book_text(self._codebook, full=self.depth == "rules", first=self._first)
+        self.query_one("#rules", Static).update(Hanging(full if page is None else page, _indent))
 
 
-def book_text(codebook: Codebook, *, full: bool) -> Text:
-    """The codebook's definitions; if `full`, also its rules and examples."""
+def _indent(line: str) -> int:
+    """The width of the mark of a rule or an example."""
+    mark = _MARK.match(line)
+    return mark.end() if mark else 0
+
+
+def book_text(codebook: Codebook, *, full: bool, first: Sequence[str] = ()) -> Text:
+    """The codebook's definitions, those of the labels `first` before the others; if `full`, also rules and examples."""
     page = ShownText.assemble((f"{codebook.name} {codebook.version}", "bold"), "\n")
     keys = codebook.shown_keys
-    for label in codebook.labels:
+    for label in sorted(codebook.labels, key=lambda label: label.name not in first):
         page.append("\n").append_text(_head(label, keys[label.name]))
         page.append(f"{label.definition or 'No definition yet.'}\n")
         if full:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from rich.columns import Columns
 from rich.console import RenderableType
+from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 from textual import events
 from textual._compositor import CompositorUpdate
@@ -22,7 +23,7 @@ from labels.annotate.items import Item
 from labels.annotate.screen.overlays import PAGES_CSS, WIDE, ArticlePage, HelpPage, ListPage, Page
 from labels.annotate.screen.painting import Changes, Frame
 from labels.annotate.screen.panels import BookPanel, Depth, LabelPanel, TextPane
-from labels.annotate.screen.text_line import TextLine
+from labels.annotate.screen.text_line import TYPING_KEYS, TextLine
 from labels.annotate.session import Session
 from labels.codebook.schema import Codebook
 from labels.errors import CommuniqueError
@@ -30,6 +31,24 @@ from labels.store import Draft
 
 _RECENT_WIDTH, _RECENT = 120, 8
 """Minimum width in columns for showing recent decisions at the side, and their number."""
+COLOURS = TerminalTheme(
+    (18, 18, 18),
+    (224, 224, 224),
+    [
+        (26, 26, 26),
+        (255, 110, 110),
+        (152, 224, 36),
+        (255, 190, 80),
+        (120, 175, 255),
+        (220, 160, 255),
+        (88, 209, 235),
+        (196, 197, 181),
+    ],
+)
+"""The colours of names such as "red", each readable on the background. In Textual's own, magenta and red are the same.
+
+Nothing but errors and exclusions is red: notes and news are magenta.
+"""
 EDGE = "There are no more sentences in that direction."
 
 Part = TypeVar("Part", bound=Widget)
@@ -60,9 +79,11 @@ class SessionView(App[None]):
     .narrow.book #labels { margin: 0; }
     #choices { height: auto; }
     #codebook { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
+    #rules { padding: 0 1 0 0; }
     #recent { height: auto; max-height: 40%; padding: 0 1; border-top: solid $panel-lighten-2; }
     #message { height: auto; min-height: 1; max-height: 4; padding: 0 1; }
     #keys { height: 1; background: $panel; padding: 0 1; }
+    #top, #heading, #keys { text-wrap: nowrap; text-overflow: ellipsis; }
     """
         + PAGES_CSS
     )
@@ -77,6 +98,7 @@ class SessionView(App[None]):
         notice: str,
     ) -> None:
         super().__init__()
+        self.ansi_theme_dark = COLOURS
         self._notice = notice
         self.session = session
         self._codebook = codebook
@@ -177,6 +199,8 @@ class SessionView(App[None]):
         self._set("after", render.after(item) if item else "")
         self._show_choices()
         self._show_recent()
+        self._show_keys()
+        self._book.put_first(item.asked if item else ())
         self._part("text", TextPane).show_sentence()
 
     def _show_choices(self) -> None:
@@ -204,8 +228,19 @@ class SessionView(App[None]):
             self._book.show("rules" if self._is_wide else "hidden")
         self._part("body", Container).set_class(not self._is_wide, "narrow")
         self._part("body", Container).set_class(self._book.display, "book")
-        self._set("keys", render.keys_bar(self._codebook, task=self.session.task, width=width - 2))
+        self._show_keys()
         self._show_recent()
+
+    def _show_keys(self) -> None:
+        """Show the keys that act now."""
+        if self._line.asking is not None:
+            bar = render.bar_of(TYPING_KEYS[self._line.asking])
+        elif self._item is None:
+            bar = render.end_bar(self.session, more=self._more is not None)
+        else:
+            keeps = bool(self._item.kept)
+            bar = render.keys_bar(self._codebook, task=self.session.task, width=self._width - 2, keeps=keeps)
+        self._set("keys", bar)
 
     @property
     def _book(self) -> BookPanel:
@@ -244,6 +279,7 @@ class SessionView(App[None]):
         if not self._book.display:
             self._turn_book("rules")
         self._line.ask("rules")
+        self._show_keys()
 
     def _scroll(self, name: str, lines: int) -> None:
         """Scroll the codebook, the labels or the text; the text if the codebook is hidden."""

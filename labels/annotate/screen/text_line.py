@@ -13,12 +13,20 @@ from labels.annotate.shown import TypedText
 
 Question = Literal["note", "find", "jump", "label", "rules"]
 _TITLES: dict[Question, str] = {
-    "note": "Note: Enter saves, Esc cancels",
-    "find": "Words to find: Enter searches, Esc cancels",
-    "jump": "Number of the sentence: Enter goes there, Esc cancels",
-    "label": "Name of the label: Tab completes, Enter chooses, Esc cancels",
-    "rules": "Words in the codebook: Enter keeps what is found, Esc shows all",
+    "note": "Note",
+    "find": "Words to find in this draw",
+    "jump": "Number of the sentence",
+    "label": "Beginning of the label's name",
+    "rules": "Words in the codebook",
 }
+TYPING_KEYS: dict[Question, tuple[tuple[str, str], ...]] = {
+    "note": (("⏎", "save the note"), ("Esc", "cancel")),
+    "find": (("⏎", "find"), ("Esc", "cancel")),
+    "jump": (("⏎", "go there"), ("Esc", "cancel")),
+    "label": (("⏎", "choose"), ("Tab", "complete"), ("Esc", "cancel")),
+    "rules": (("⏎", "keep what is found"), ("Esc", "show all")),
+}
+"""The keys that act while a question is asked, and what they do."""
 _EDITS = {
     "backspace": "delete_left",
     "delete": "delete_right",

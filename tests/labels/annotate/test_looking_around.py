@@ -274,7 +274,7 @@ def test_clicks_on_keys_do_without_a_keyboard(
 
 def test_clicks_close_pages(store: Store, codebook: Codebook, open_screen: OpenScreen) -> None:
     screen = open_screen(LabellingSession(store, codebook, "ana"))
-    pages = [("F5 article", "any other key goes"), ("F4 list", "Esc: back"), ("? help", "label keys")]
+    pages = [("F5 article", "Any other key: back"), ("F4 list", "Esc: back"), ("? help", "label keys")]
     for opening, closing in pages:
         click(screen, opening)
         assert len(screen.app.screen_stack) == 2
