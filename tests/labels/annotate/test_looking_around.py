@@ -282,11 +282,48 @@ def test_clicks_close_pages(store: Store, codebook: Codebook, open_screen: OpenS
         assert len(screen.app.screen_stack) == 1
 
 
-def test_clicks_on_keys_do_not_type_into_a_note(store: Store, codebook: Codebook, open_screen: OpenScreen) -> None:
+def test_bottom_bar_names_the_keys_that_act_while_a_note_is_typed(
+    store: Store, codebook: Codebook, open_screen: OpenScreen
+) -> None:
     screen = open_screen(LabellingSession(store, codebook, "ana"))
+    screen.press("!", *"vague")
+    assert not screen.shows("n none")
+    click(screen, "Esc cancel")
+    assert not screen.shows("! vague")
     screen.press("!", *"unsure")
-    click(screen, "n none")
-    assert screen.line.value == "unsure"
-    click(screen, "⏎ save")
+    click(screen, "⏎ save the note")
     assert screen.shows("! unsure")
+    assert screen.shows("n none")
     assert store.events.all() == []
+
+
+def test_bottom_bar_at_the_end_of_a_draw_names_only_keys_that_act(
+    store: Store, codebook: Codebook, open_screen: OpenScreen
+) -> None:
+    screen = open_screen(LabellingSession(store, codebook, "ana", DrawRequest("document")), more=lambda: None)
+    screen.press(*"nnnnnn")
+    assert screen.text("keys") == "⏎ go on  u undo  ← back  F4 list  ? help  q quit"
+    screen.press("left")
+    assert screen.shows("n none")
+
+
+def test_help_scrolls_on_a_small_screen(store: Store, codebook: Codebook, open_screen: OpenScreen) -> None:
+    screen = open_screen(LabellingSession(store, codebook, "ana"), size=(60, 20))
+    screen.press("?")
+    assert screen.shows("up, down scroll; any other key closes")
+    assert not screen.shows("Any key closes this page")
+    screen.press("pagedown", "pagedown")
+    assert screen.shows("Any key closes this page")
+    screen.press("x")
+    assert not screen.shows("Any key closes this page")
+
+
+def test_long_rules_go_on_below_their_beginning(store: Store, open_screen: OpenScreen) -> None:
+    rule = "A promise of " + ", ".join(["money"] * 20)
+    label = {"name": "aid", "key": "a", "include": [rule]}
+    book = codebook_from_dict({"name": "x", "labels": [label]}, "x")
+    screen = open_screen(LabellingSession(store, book, "ana"), book)
+    region = screen.app.query_one("#rules").content_region
+    shown = [row[region.x : region.right].rstrip() for row in screen._rows()]
+    first = next(number for number, row in enumerate(shown) if row.startswith(" + A promise"))
+    assert [row[:4] for row in shown[first + 1 : first + 3]] == ["   m", "   m"]
