@@ -88,7 +88,9 @@ def _all_events(store: Store, codebook: Codebook, annotator: str) -> Selection:
     several = len(used) > 1 or bool(migrations)
     # Draws of earlier releases have no more to say than the lines of their events.
     samples = store.designs.samples(annotator)
-    draws = [draw for draw in samples if any(item.stratum_size is not None for item in draw.items)]
+    recorded = [draw for draw in samples if any(item.stratum_size is not None for item in draw.items)]
+    decided = store.designs.decisions() if recorded else None
+    draws = [decided.listed(draw) for draw in recorded] if decided else []
     known = {draw.id for draw in draws}
     kept = [event if event.draw_id in known else replace(event, draw_id="") for event in events]
     listed = list(versions.values()) if several else []

@@ -30,9 +30,6 @@ from labels.text.rows import Row, read_rows
 CODEBOOK, MIGRATION, DRAW = "codebook", "codebook_migration", "draw"
 """Keys that mark a line with a codebook version, a change between versions, or a draw; the content is under the key."""
 
-_LOCAL = ("frame_last", "frame_seq")
-"""Fields of a draw that count the rows of one store, and mean nothing in another."""
-
 _NATIVE = ("event_id", "event", "codebook_hash")
 """Columns of native lines that no table has."""
 
@@ -71,8 +68,7 @@ class NativeFormat(Format):
         for migration in selection.migrations:
             yield {MIGRATION: asdict(migration) | {"steps": [dict(step) for step in migration.steps]}}
         for draw in selection.draws:
-            content = {name: value for name, value in asdict(draw).items() if name not in _LOCAL}
-            yield {DRAW: content | {"items": [_item_row(item) for item in draw.items]}}
+            yield {DRAW: asdict(draw) | {"items": [_item_row(item) for item in draw.items]}}
         for event, sentence in selection.decisions:
             yield format_line(Line(event, sentence)) if self.texts else native_stamp(event, sentence)
 
@@ -156,7 +152,7 @@ def _draw_line(row: Row, place: str) -> Draw | None:
                 f"{place}: the inclusion probability of sentence {item.sentence_id} must be in (0, 1], not "
                 f"{item.inclusion_probability}. Export the file again."
             )
-    return replace(found, frame_last=None, frame_seq=None)
+    return found
 
 
 def _codebook_line(row: Row, place: str) -> Codebook | CodebookMigration | None:

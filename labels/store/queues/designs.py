@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -39,6 +40,16 @@ class Decisions:
     def before(self, moment: str) -> set[str]:
         """Return the ids of the sentences decided before `moment` (ISO 8601 in UTC), by the times of the events."""
         return {row.sentence_id for row in standing_of_each([row for row in self._rows if row.created_at < moment])}
+
+    def listed(self, draw: Draw) -> Draw:
+        """Return the draw with all sentences outside its frame listed, so that it can be read in another store.
+
+        The numbers of this store mean nothing elsewhere.
+        """
+        if draw.frame_seq is None:
+            return replace(draw, frame_last=None)
+        outside = self.until(draw.frame_seq).union(draw.frame_held or ())
+        return replace(draw, frame_last=None, frame_seq=0, frame_held=tuple(sorted(outside)))
 
     def reached(self) -> dict[str, set[str]]:
         """Map the id of each draw to the sentences on which there are events from this draw, skips included."""
