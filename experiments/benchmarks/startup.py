@@ -29,7 +29,7 @@ COMMANDS = {
     "codebook show": ("codebook", "show"),
     "status": ("status",),
     "agreement": ("agreement",),
-    "annotations export": ("annotations", "export", "labels.jsonl"),
+    "annotations export": ("annotations", "export", "labels.jsonl", "--overwrite"),
     "ingest, five articles": ("ingest", "articles", "--store", "new.db"),
     "leaderboard": ("leaderboard",),
     "predict, one article, tfidf": ("predict", "runs/tfidf", "articles/0.txt", "--out", "tagged.jsonl"),

@@ -304,6 +304,8 @@ def annotations_formats(
         console.print(f"{name}: {_CARRIED[found.carries]}, in {ending}.")
         _print_phrases("Not exported:", found.lost)
         _print_phrases("Not imported:", found.not_read)
+        if found.takes_tasks:
+            console.print("Sentences to label: `annotations export --tasks` writes them as tasks of this tool.")
         return
     for known in format_names():
         console.print(_line_of(known))

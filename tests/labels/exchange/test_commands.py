@@ -129,6 +129,11 @@ def test_tasks_that_cannot_be_written_draw_nothing(isolated: Path, arguments: li
     assert not list(isolated.glob("t.*"))
 
 
+def test_the_description_of_a_format_tells_of_tasks() -> None:
+    assert "`annotations export --tasks` writes them as tasks" in run("formats", "doccano").stdout
+    assert "--tasks" not in run("formats", "csv").stdout
+
+
 def test_options_of_tasks_need_tasks(isolated: Path) -> None:
     assert "Add --tasks, or remove them." in run("export", "t.jsonl", "--size", "3").stderr
 
