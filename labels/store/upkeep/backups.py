@@ -11,10 +11,13 @@ from tempfile import TemporaryDirectory
 import sqlalchemy as sa
 
 from labels.environment.settings import shown_url, sqlite_file, store_name, store_url
-from labels.errors import InputError
+from labels.errors import InputError, StoreError
 from labels.output.drafts import whole_file
+from labels.store import tables
 from labels.store.database import WRITES, batches, explained, is_writable, migrate, open_engine, read_only_url
 
+_TABLES = {*tables.metadata.tables, tables.revisions.name}
+"""The tables of a store; a database can also have tables of other programs."""
 _ROWS = 5_000
 """The number of rows of a database that are copied at once."""
 
@@ -63,11 +66,17 @@ def opened_copy(store: str) -> Iterator[sa.Connection]:
             with explained(name, "read"):
                 _copy_rows(url, engine) if file is None else _copy_file(file, engine)
                 with engine.execution_options(**{WRITES: True}).begin() as connection:
+                    _refuse_empty(connection, name)
                     migrate(connection, name)
             with engine.connect() as connection:
                 yield connection
         finally:
             engine.dispose()
+
+
+def _refuse_empty(connection: sa.Connection, name: str) -> None:
+    if not sa.inspect(connection).get_table_names():
+        raise StoreError(f"{name}: this database is not a communique store. Check the path or the URL.")
 
 
 def _check_exists(file: Path, store: str) -> None:
@@ -102,7 +111,7 @@ def _copy_rows(url: sa.URL, copy: sa.Engine) -> None:
     found, made = sa.MetaData(), sa.MetaData()
     try:
         with engine.connect() as source, copy.begin() as target:
-            found.reflect(source)
+            found.reflect(source, only=lambda name, _: name in _TABLES)
             for table in found.sorted_tables:
                 twin = _twin(table, made)
                 twin.create(target)

@@ -17,8 +17,10 @@ import sqlalchemy as sa
 
 from labels.environment.settings import sqlite_file, store_name, store_url
 from labels.errors import InputError
+from labels.records import Draw
 from labels.store import tables
 from labels.store.database import Database, batches, count_rows, insert_new, rows_among
+from labels.store.events import erased_among
 from labels.store.queues.designs import Decisions, decision_rows
 from labels.store.upkeep.backups import opened_copy
 from labels.store.upkeep.merged_events import Log, Standing, merge_events, standing_in
@@ -254,24 +256,28 @@ class _Merge:
         return amount
 
     def _frame(self, row: sa.Row[Any], texts: Texts) -> dict[str, Any]:
-        """The frame of a draw. The numbers of the other store mean nothing here, so its sentences are listed."""
-        if row.frame_seq is None:
-            return {"frame_last": None}
-        outside = {*self._decisions.until(row.frame_seq), *(row.frame_held or ())}
-        return {"frame_last": None, "frame_seq": 0, "frame_held": tuple(sorted(map(texts.sentence, outside)))}
+        """The frame of a draw, as it can be read in this store."""
+        draw = self._decisions.listed(Draw(**row._mapping))
+        held = None if draw.frame_held is None else tuple(sorted(map(texts.sentence, draw.frame_held)))
+        return {"frame_last": draw.frame_last, "frame_seq": draw.frame_seq, "frame_held": held}
 
     @cached_property
     def _decisions(self) -> Decisions:
         return Decisions(decision_rows(self._there))
 
     def _merge_people_rows(self, kind: str, table: sa.Table, texts: Texts, decided: Standing) -> Amount:
-        """Add rows of annotators on sentences, except on sentences that they had decided on here."""
+        """Add rows of annotators on sentences, except on erased ones, and on those that they had decided on here."""
         rows = [
             dict(row._mapping)
             | {"sentence_id": texts.sentence(row.sentence_id), "annotator": self._names[row.annotator]}
             for row in _rows(self._there, table)
         ]
-        new = [row for row in rows if (row["sentence_id"], row["annotator"], "annotate") not in decided]
+        erased = erased_among(self._here, (row["sentence_id"] for row in rows))
+        new = [
+            row
+            for row in rows
+            if row["sentence_id"] not in erased and (row["sentence_id"], row["annotator"], "annotate") not in decided
+        ]
         return Amount(kind, len(rows), insert_new(self._here, table, new))
 
     def _merge_scores(self, texts: Texts) -> Iterator[Amount]:

@@ -784,14 +784,14 @@ def test_annotations_in_an_unknown_format_are_refused(filled: Path, book: str, c
 def test_a_file_with_a_bad_line_is_refused_whole(filled: Path, book: str, isolated: Path) -> None:
     label(typed="a\nn\nq\n")
     succeed("annotations", "export", "out.jsonl")
-    first, second = (isolated / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    draw, first, second = (isolated / "out.jsonl").read_text(encoding="utf-8").splitlines()
     bad = json.dumps(json.loads(second) | {"labels": ["aide"]})
-    (isolated / "bad.jsonl").write_text(f"{first}\n{bad}\n", encoding="utf-8")
+    (isolated / "bad.jsonl").write_text(f"{draw}\n{first}\n{bad}\n", encoding="utf-8")
     Store("other.db").close()
 
     message = refuse("annotations", "import", "bad.jsonl", "--store", "other.db", "--codebook", book)
 
-    assert "bad.jsonl:2: label 'aide' is not in codebook 'small' 1 (did you mean 'aid'?)" in message
+    assert "bad.jsonl:3: label 'aide' is not in codebook 'small' 1 (did you mean 'aid'?)" in message
 
 
 @pytest.mark.parametrize(

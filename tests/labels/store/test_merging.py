@@ -339,7 +339,9 @@ def test_a_text_that_was_purged_here_does_not_come_back() -> None:
     with Store("team.db") as team, Store("other.db") as other:
         ingest(team, document)
         team.removals.purge([document.id])
-        other.events.add([decision(ingest(other, document)[0], "ben", note="Oslo!")])
+        first, second, *_ = ingest(other, document)
+        other.events.add([decision(first, "ben", note="Oslo!")])
+        other.events.keep_draft(second, "ben", Draft((), "Oslo?"))
     (merged,) = merge("other.db")
 
     assert merged.hidden == (document.id,)
@@ -458,7 +460,11 @@ def test_wrong_sources_are_refused() -> None:
         "has no annotator 'an' (did you mean 'ana'?)": [Source("other.db", {"an": "eva"})],
         "'ana' and 'ben' would both be 'eva'": [Source("other.db", {"ana": "eva", "ben": "eva"})],
     }
+    with closing(sqlite3.connect("empty.db")) as connection, connection:
+        connection.execute("CREATE TABLE gone (id)")
+        connection.execute("DROP TABLE gone")
     failures = {
+        "empty.db: this database is not a communique store": [Source("empty.db")],
         "notes.txt: the store could not be read (file is not a database)": [Source("notes.txt")],
         f"this store has schema version 9999, but this version of communique supports versions up to {HEAD}": (
             [Source("future.db")]
