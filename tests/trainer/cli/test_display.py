@@ -36,6 +36,7 @@ from trainer.runs.run import RunResult
 from trainer.runs.tracking.leaderboard import Board, RunRow
 from trainer.runs.tracking.record import UNTRACKED
 
+CALIBRATION = ("expected_calibration_error", "brier_score", "log_loss")
 SHIPPED = ("aid_pledge", "ceasefire_call", "weapons_request", "dismissal")
 LONG = ("threatening", "negotiation", "condemnation", "cooperation", "mobilisation", "recognition")
 
@@ -61,7 +62,7 @@ def content_on(labels: Sequence[str], **changes: Any) -> dict[str, Any]:
             "expected_calibration_error": 0.0312,
             "brier_score": 0.1,
             "log_loss": 0.2,
-            "per_label": {},
+            "per_label": {label: dict.fromkeys(CALIBRATION, 0.1) for label in labels},
         },
         "per_label": {
             label: {
