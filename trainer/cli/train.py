@@ -89,7 +89,8 @@ def print_saved(result: RunResult) -> None:
         f"Trained in {number(report.train_seconds, 1)} s, predicts {number(report.sentences_per_second, 0)} "
         f"sentences/s, {number(size, 1)} MB."
     )
-    console.print(f"Saved in {result.folder}: artefact/, report.html, report.json, predictions.parquet, split.json, plots/")
+    files = "artefact/, report.html, report.json, predictions.parquet, split.json, plots/"
+    console.print(f"Saved in {result.folder}: {files}")
     if result.run_id:
         console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
     print_next(predict_command(result.folder), command("serve", result.folder))

@@ -259,7 +259,9 @@ def test_saved_run_says_where_it_is_and_what_to_type(said: Any, result: RunResul
     print_saved(result)
     shown = " ".join(said())
     assert re.search(r"Trained in \d+\.\d s, predicts \d+ sentences/s, \d+\.\d MB\.", shown)
-    assert "Saved in my runs/words: artefact/, report.html, report.json, predictions.parquet, split.json, plots/" in shown
+    assert (
+        "Saved in my runs/words: artefact/, report.html, report.json, predictions.parquet, split.json, plots/" in shown
+    )
     assert f"MLflow run {result.run_id}, model {result.model_uri}" in shown
     assert "communique predict 'my runs/words' ARTICLES" in shown
     assert "communique serve 'my runs/words'" in shown

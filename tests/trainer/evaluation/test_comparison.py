@@ -18,6 +18,7 @@ from trainer.evaluation.comparison import (
     holm,
     needed_sentences,
 )
+from trainer.evaluation.estimates import score_all
 from trainer.evaluation.metrics import count
 from trainer.evaluation.verdict import judge
 
@@ -35,6 +36,18 @@ def simulated(n: int = 600, *, wrong: tuple[float, float] = (0.1, 0.1), seed: in
 def compared(*arrays: Bools, groups: Any = None, **settings: Any) -> Comparison:
     n = len(arrays[0])
     return compare_predictions(LABELS, *arrays, (np.arange(n) // 3).tolist() if groups is None else groups, **settings)
+
+
+def test_a_label_that_never_occurs_is_undefined_here_and_in_a_report() -> None:
+    gold, first, second = simulated()
+    gold[:, 2] = False  # but both models predict it
+    found = compared(gold, first, second)
+    report = score_all(gold, first, first.astype(float), (np.arange(600) // 3).tolist(), confidence=0.95, min_groups=20)
+    (rare,) = found.rare
+    assert (rare.first, rare.second, report.per_label["f1"][2].value) == (None, None, None)
+    assert report.per_label["f1"][2].reason == "the label never occurs"
+    assert found.macro_f1.first == pytest.approx(report.averages["macro"]["f1"].value)
+    assert found.macro_f1.first == pytest.approx(float(count(gold, first).macro_f1))
 
 
 def test_effects_are_differences_of_f1_and_rare_labels_are_pooled() -> None:
