@@ -207,27 +207,25 @@ def _placed(
     here: sa.Connection, there: sa.Connection, own: Sequence[_Entry], new: Sequence[Mapping[str, Any]]
 ) -> list[tuple[_Entry, int]]:
     """The new events, each with the position in the log of this store before which it belongs."""
-    shared = _ids(there)
     rivals: dict[tuple[str, str], list[int]] = {}
     for position, event in enumerate(_told(here)):
-        if event.event_id not in shared:
-            for group in _groups(event.sentence_id, event.annotator, event.event):
-                rivals.setdefault(group, []).append(position)
+        for group in _groups(event.sentence_id, event.annotator, event.event):
+            rivals.setdefault(group, []).append(position)
     starts = _starts(here, own)
     times = {entry.event_id: entry.time for entry in own}
     entries = {entry.event_id: entry for entry in _entries(there, times)}
+    bounds: dict[tuple[str, str], int] = {}
     placed = []
-    for one in new:
+    # From the last to the first, because an event must also stay before the later events of the other store.
+    for one in reversed(new):
         entry = entries[one["event_id"]]
-        later = (
-            position
-            for group in _groups(one["sentence_id"], one["annotator"], one["event"])
-            for position in rivals.get(group, ())
-            if own[position].time > entry.time
-        )
+        groups = _groups(one["sentence_id"], one["annotator"], one["event"])
+        later = [place for group in groups for place in rivals.get(group, ()) if own[place].time > entry.time]
         first = min(later, default=len(own))
-        placed.append((entry, starts.get(first, first)))
-    return placed
+        first = min(starts.get(first, first), *(bounds.get(group, first) for group in groups))
+        bounds |= dict.fromkeys(groups, first)
+        placed.append((entry, first))
+    return placed[::-1]
 
 
 def _groups(sentence: str, annotator: str, kind: str) -> list[tuple[str, str]]:
@@ -239,10 +237,6 @@ def _told(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
     events = tables.events
     columns = (events.c[name] for name in ("event_id", "sentence_id", "annotator", "event"))
     return connection.execute(sa.select(*columns).order_by(events.c.seq)).all()
-
-
-def _ids(connection: sa.Connection) -> set[str]:
-    return set(connection.execute(sa.select(tables.events.c.event_id)).scalars())
 
 
 def _starts(here: sa.Connection, own: Sequence[_Entry]) -> dict[int, int]:

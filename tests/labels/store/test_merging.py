@@ -189,6 +189,22 @@ def test_the_parts_of_a_log_read_like_the_whole(seed: int) -> None:
     assert merged.changed_here == merged.changed_there == ()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_decisions_scattered_over_two_stores_stand_as_in_one(seed: int) -> None:
+    generator = random.Random(seed)
+    with Store("team.db") as team, Store("other.db") as other:
+        ids, _ = added(team, 4), added(other, 4)
+        log = [event for event in random_log(ids, "abc", generator) if event.event != "undo"]
+        places = [generator.choice(("team", "other", "both")) for _ in log]
+        team.events.add([event for event, place in zip(log, places, strict=True) if place != "other"])
+        other.events.add([event for event, place in zip(log, places, strict=True) if place != "team"])
+    merge("other.db")
+
+    with Store("team.db") as team:
+        assert standing(team.events.all()) == standing(log)
+    assert not any(one.new for one in merge("other.db")[0].amounts)
+
+
 def test_work_on_two_copies_of_a_store_comes_together(codebook: Codebook) -> None:
     with Store("team.db") as team:
         ids = added(team, 4)
