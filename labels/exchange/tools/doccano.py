@@ -26,6 +26,7 @@ from labels.text.cells import cell_values
 from labels.text.rows import Row, csv_notes
 
 _SEPARATOR = "#"  # doccano's separator of labels in CSV cells
+_KEYS = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")  # all that doccano allows as shortcuts
 _COLOURS = ("#1f5fa8", "#c2570c", "#3d7a3d", "#8a3ffc", "#a2191f", "#00677f", "#6f5a00", "#525252")
 _NOBODY = ("all", "unknown")
 """Names of files with the records of all annotators, and with the records that nobody labelled."""
@@ -94,9 +95,9 @@ class Doccano(RecordFormat):
 
     def project(self, codebook: Codebook) -> tuple[str, str]:
         """The label types of a project, for its page of labels. `none` is one: doccano has no other answer for it."""
-        keys = {label.name: label.key for label in codebook.labels}
+        keys = {label.name: label.key for label in codebook.labels if label.key in _KEYS}
         kinds = [
-            {"text": name, "suffix_key": keys.get(name) or None, "background_color": colour, "text_color": "#ffffff"}
+            {"text": name, "suffix_key": keys.get(name), "background_color": colour, "text_color": "#ffffff"}
             for name, colour in zip((*codebook.label_names, "none"), cycle(_COLOURS), strict=False)
         ]
         return "labels.json", json.dumps(kinds, ensure_ascii=False, indent=1) + "\n"

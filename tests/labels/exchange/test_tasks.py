@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from labels.codebook.schema import Codebook
+from labels.codebook.schema import Codebook, codebook_from_dict
 from labels.errors import DataError, InputError
 from labels.exchange.driver import OVERRULED, export_tasks, import_file
 from labels.records import Annotation, Document
@@ -317,6 +317,15 @@ def test_the_project_names_every_label(store: Store, ids: list[str], tool: Tool,
         assert [option["id"] for option in tasks[0]["options"]] == list(codebook.label_names)
     else:
         assert [kind["text"] for kind in json.loads(content)] == [*codebook.label_names, "none"]
+
+
+def test_doccano_gets_only_the_shortcuts_that_it_allows(store: Store, ids: list[str]) -> None:
+    keys = ("a", "Z", "é", "7")
+    labels = [{"name": f"l{place}", "key": key} for place, key in enumerate(keys)]
+    export_tasks(store, "tasks.jsonl", codebook_from_dict({"name": "keys", "labels": labels}, "keys"), "doccano")
+    kinds = json.loads(Path("tasks.labels.json").read_text(encoding="utf-8"))
+
+    assert [kind["suffix_key"] for kind in kinds] == ["a", None, None, "7", None]
 
 
 def test_only_some_formats_have_tasks(store: Store, ids: list[str], codebook: Codebook) -> None:
