@@ -3,8 +3,8 @@
     python experiments/benchmarks/estimates_speed.py --work FOLDER
 
 1,000,000 sentences of 40,000 documents in 104 weeks, 4 labels, 2,000 audited. The command runs in a process of its own,
-by week and label, for the corpus and for the process. Then audits are drawn again, each estimated by week and label: the
-intervals of the command need no draws, and these show how it would be with them.
+by week and label, for the corpus and for the process. Then audits are drawn again, each estimated by week and label:
+the intervals of the command need no draws, and these show how it would be with them.
 """
 
 from __future__ import annotations
