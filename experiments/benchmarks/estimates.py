@@ -22,9 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.estimate.arrays import Items
 from trainer.estimate.bounds import score_interval
 from trainer.estimate.coverage import RARE
 from trainer.estimate.estimators import Bools, Corpus, Floats, Ints, Sample, sums_by
+from trainer.estimate.plans import FIRST_LOOK, allocation, plan_sample, strata_of
 from trainer.estimate.shares import Documents, estimate_shares
 
 SIZES = (200, 500, 1000)
@@ -111,7 +113,7 @@ def predict_folds(texts: list[str], labels: tuple[str, ...], gold: Floats, group
 # -- audits
 
 
-def strata_of(corpus: Gold, design: str) -> Ints:
+def bands_of(corpus: Gold, design: str) -> Ints:
     """Return the stratum of each sentence, numbered without gaps."""
     if design == "simple":
         return np.zeros(len(corpus.gold), dtype=int)
@@ -130,10 +132,14 @@ def shares_of(sizes: Ints, total: int) -> Ints:
 
 def audits(corpus: Gold, design: str, size: int, generator: np.random.Generator) -> Iterator[tuple[Ints, Sample]]:
     """Yield the sentences of audits, and the audits, without end."""
-    stratum = strata_of(corpus, design)
+    stratum = bands_of(corpus, design)
+    yield from sampled(corpus, stratum, shares_of(np.bincount(stratum), size), generator)
+
+
+def sampled(corpus: Gold, stratum: Ints, drawn: Ints, generator: np.random.Generator) -> Iterator[tuple[Ints, Sample]]:
+    """Yield audits with these numbers of sentences from each stratum, without end."""
     within = [np.flatnonzero(stratum == number) for number in range(stratum.max() + 1)]
     sizes = np.array([len(own) for own in within])
-    drawn = shares_of(sizes, size)
     while True:
         chosen = [generator.choice(own, n, replace=False) for own, n in zip(within, drawn, strict=True)]
         places = np.concatenate(chosen)
@@ -220,6 +226,46 @@ def resample_documents(corpus: Gold, size: int, times: int, seed: int) -> Floats
     return np.asarray(covered / times)
 
 
+def stopped(corpus: Gold, width: float, times: int, seed: int) -> tuple[Floats, float]:
+    """Label until the interval of the first label is at most `width` wide, looking every 50 sentences from 100 on.
+
+    Returns the coverage of the last interval of each label, of shape (L,), and the mean number of sentences.
+    """
+    truth, sums, generator = corpus.truth, corpus.corpus(), np.random.default_rng(seed)
+    covered, used, n = np.zeros(truth.shape[1]), 0, len(corpus.gold)
+    for number in range(times):
+        order = generator.choice(n, 3000, replace=False)
+        for seen in range(FIRST_LOOK, 3001, 50):
+            places = order[:seen]
+            own = (corpus.gold[places], corpus.probabilities[places], corpus.assigned[places], corpus.member[places])
+            units = (np.ones(seen), np.arange(seen), np.full(seen, n / seen), np.zeros(seen, dtype=int))
+            sample = Sample(*own, *units, np.array([float(seen)]), np.array([seen / n]))
+            found = estimate_shares(sums, sample, seed=number)[0]["ppi"]
+            if found.high[-1, 0] - found.low[-1, 0] <= width:
+                break
+        covered += (found.low[-1] <= truth[-1]) & (truth[-1] <= found.high[-1])
+        used += seen
+    return np.asarray(covered / times), used / times
+
+
+def planned(corpus: Gold, width: float, times: int, seed: int) -> tuple[int, float, float]:
+    """Plan for the first label without a pilot: the size, how often it reaches the width, and how often 80% of it."""
+    codes = corpus.member[:, :-1].argmax(axis=1)
+    items = Items(corpus.probabilities, corpus.assigned.astype(bool), np.ones(len(codes)), codes, corpus.documents)
+    weeks = corpus.member.shape[1] - 1
+    domains = np.vstack([np.eye(weeks, dtype=bool), np.ones((1, weeks), dtype=bool)])
+    plan = plan_sample(items, domains, width, labels=[0], wanted=[weeks], seed=seed)
+    stratum, sums, met = strata_of(corpus.probabilities)[0], corpus.corpus(), []
+    for share in (1.0, 0.8):
+        drawn = allocation(round(share * plan.size), stratum, corpus.probabilities, corpus.probabilities, [0])
+        draws, hits = sampled(corpus, stratum, drawn, np.random.default_rng(seed)), 0
+        for number in range(times):
+            found = estimate_shares(sums, next(draws)[1], seed=number)[0]["ppi"]
+            hits += bool(found.high[-1, 0] - found.low[-1, 0] <= width)
+        met.append(hits / times)
+    return plan.size, met[0], met[1]
+
+
 # -- report
 
 
@@ -279,7 +325,9 @@ def plot(outcomes: dict[tuple[str, str, int], Outcome], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def report(corpus: Gold, outcomes: dict[tuple[str, str, int], Outcome], process: dict[int, Floats], how: str) -> str:
+def report(
+    corpus: Gold, outcomes: dict[tuple[str, str, int], Outcome], process: dict[int, Floats], how: str, more: list[str]
+) -> str:
     """Return the page with the tables."""
     head = ["model", "design", "labels", "cells of 10+", "within 93-97%", "least", "least elsewhere", *METHODS]
     head.append("width (a)")
@@ -337,6 +385,8 @@ def report(corpus: Gold, outcomes: dict[tuple[str, str, int], Outcome], process:
             _table(["labels", *corpus.labels]),
             *processes,
             "",
+            *more,
+            "",
         ]
     )
 
@@ -350,7 +400,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--resamplings", type=int, default=2000)
-    parser.add_argument("--bad", type=int, default=500, help="resamplings with bad models, and of documents")
+    parser.add_argument("--bad", type=int, default=1000, help="resamplings with bad models, and of documents")
     parser.add_argument("--cache", type=Path, default=Path("estimates_predictions.npz"))
     parser.add_argument("--out", type=Path, default=Path("experiments/results/estimates.md"))
     options = parser.parse_args()
@@ -362,14 +412,26 @@ def main() -> None:
             for size in SIZES:
                 outcomes[model, design, size] = resample(corpus.with_model(model), design, size, times, seed=size)
                 print(*summary_rows(model, design, size, outcomes[model, design, size]), flush=True)
-    process = {size: resample_documents(corpus, size, options.bad, seed=size) for size in SIZES[:2]}
+    process = {size: resample_documents(corpus, size, options.bad, seed=size) for size in SIZES}
+    more = ["## Stopping on the width, and plans", ""]
+    for width in (0.05, 0.03):
+        coverage, used = stopped(corpus, width, options.bad, seed=1)
+        shown = ", ".join(f"{label} {one:.1%}" for label, one in zip(corpus.labels, coverage, strict=True))
+        size, met, less = planned(corpus, width, options.bad, seed=1)
+        more += [
+            f"- Width {width:g} of the overall share of {corpus.labels[0]}: labelling a simple sample until it is "
+            f"reached (looks every 50 from {FIRST_LOOK} on) takes {used:.0f} sentences on average; coverage when "
+            f"stopped: {shown}.",
+            f"- A plan for this width, without a pilot, has {size} sentences: reached in {met:.1%} of audits, and in "
+            f"{less:.1%} with 80% of the sentences.",
+        ]
     how = (
         f"`python experiments/benchmarks/estimates.py FOLDER --resamplings {options.resamplings} --bad {options.bad}`: "
         f"{options.resamplings} audits per row with the good model (tfidf, trained on other documents), {options.bad} "
         "with each bad model and of the process."
     )
     plot(outcomes, options.out.with_suffix(".png"))
-    options.out.write_text(report(corpus, outcomes, process, how), encoding="utf-8")
+    options.out.write_text(report(corpus, outcomes, process, how, more), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,10 @@ CENSUS = "decided before"
 """Name of the strata that were read completely."""
 
 
+class NoSampleError(InputError):
+    """The store has no probability sample, or nothing of it is labelled."""
+
+
 @dataclass(frozen=True)
 class Stratum:
     """A part of a round's frame.
@@ -103,15 +107,15 @@ def design_of(store: Store, draw_ids: Collection[str] = ()) -> Design:
     """Return the design of the store's probability samples, or only of the draws with the given ids.
 
     Raises:
-        InputError: there is no such draw or no probability sample, nothing of a sample was labelled, or the corpus does
-            not fit the frame of a draw.
+        NoSampleError: there is no probability sample, or nothing of one was labelled.
+        InputError: there is no such draw, or the corpus does not fit the frame of a draw.
     """
     draws, decisions = _chosen(store, draw_ids), store.designs.decisions()
     corpus = store.designs.corpus()
     reached = decisions.reached()
     batches = [(batch, found) for batch in _batches(draws) if (found := _served(batch, reached))]
     if not batches:
-        raise InputError(
+        raise NoSampleError(
             f"{store.name}: nothing of {counted(len(draws), 'probability sample')} has been labelled yet. "
             f"Continue with `{command('label', store=store.name)}`."
         )
@@ -143,7 +147,7 @@ def _chosen(store: Store, draw_ids: Collection[str]) -> list[Draw]:
                 f"Its probability samples: {', '.join(sorted(known)) or 'none'}."
             )
     if not samples:
-        raise InputError(
+        raise NoSampleError(
             f"{store.name} has no probability sample, so nothing can be said about sentences that nobody read. Draw "
             f"one with `{command('label', '--strategy', 'audit', store=store.name)}`. Decisions from strategies such "
             "as `search` or `uncertainty` have no known probabilities."

@@ -56,6 +56,7 @@ SUBCOMMANDS = {
     "leaderboard": Subcommand("trainer.cli.choice.leaderboard:leaderboard", "--experiment communique-demo"),
     "runs": Subcommand("trainer.cli.choice.runs:runs", "--sort -macro_f1 --csv runs.csv"),
     "predict": Subcommand("trainer.cli.predict:predict", "runs/finetune articles/ --out tagged.csv"),
+    "audit": Subcommand("trainer.cli.counting.audit:app"),
     "estimate": Subcommand("trainer.cli.counting.estimate:estimate", "--by month --out estimates/2026"),
     "explain": Subcommand("trainer.cli.explain:explain", "runs/finetune 'The envoy called for a truce.'"),
     "serve": Subcommand("trainer.cli.serve:serve", "models:/diplomatic-statements@champion --port 8000"),

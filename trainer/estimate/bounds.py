@@ -52,6 +52,19 @@ def exact_interval(shares: Floats, sizes: Floats, confidence: float) -> tuple[Fl
     return np.where(positives <= 0, 0.0, low), np.where(negatives <= 0, 1.0, high)
 
 
+def middle_interval(shares: Floats, sizes: Floats, confidence: float) -> tuple[Floats, Floats]:
+    """Return the interval of Jeffreys, which covers with the stated confidence on average instead of always.
+
+    Source: Brown, Cai and DasGupta (2001), "Interval estimation for a binomial proportion".
+    """
+    from scipy.special import betaincinv
+
+    tail = (1 - confidence) / 2
+    positives = np.clip(shares, 0, 1) * sizes
+    low, high = (betaincinv(positives + 0.5, sizes - positives + 0.5, one) for one in (tail, 1 - tail))
+    return np.where(positives <= 0, 0.0, low), np.where(positives >= sizes, 1.0, high)
+
+
 def student_quantile(freedom: Floats, confidence: float) -> Floats:
     """Return the quantile of Student's t for a two-sided interval; `freedom` below 1 counts as 1."""
     from scipy.special import stdtrit

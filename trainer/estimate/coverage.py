@@ -1,10 +1,11 @@
 """Intervals of estimated shares, with the rule that decides how each is made.
 
 Where sentences were drawn one by one, with equal probabilities within strata, the distances from the estimate to its
-bounds are composed from the strata. Each stratum has the interval of a binomial share: the score interval, or that of
-Clopper and Pearson where fewer than `FEW` positives or negatives were seen. Predictions shorten the distance of a
-stratum by the ratio of the standard deviations of errors and of gold, but only where enough of both were seen to know
-this ratio. For a simple random sample without predictions this is the interval of Clopper and Pearson, or Wilson's.
+bounds are composed from the strata. Each stratum has the interval of a binomial share: the score interval or, where it
+has fewer than `FEW` positives or negatives, that of Jeffreys; that of Clopper and Pearson if the whole domain has few.
+Predictions shorten the distance of a stratum by the ratio of the standard deviations of errors and of gold, but only
+where enough of both were seen to know this ratio. For a simple random sample without predictions this is the interval
+of Clopper and Pearson, or Wilson's.
 
 Elsewhere (clusters, unequal probabilities), the interval is that of a binomial share with the effective sample size,
 that of Korn and Graubard where fewer than `RARE` positives or negatives were seen.
@@ -22,13 +23,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.estimate.bounds import effective_sizes, exact_interval, score_interval, student_quantile
+from trainer.estimate.bounds import effective_sizes, exact_interval, middle_interval, score_interval, student_quantile
 from trainer.estimate.estimators import Bools, Estimated, Floats, Sample, sums_by
 
 RARE = 10
 """A domain with fewer observed positives, or negatives, is estimated from the sample alone."""
 FEW = 5
-"""A stratum with fewer observed positives, or negatives, in a domain has the interval of Clopper and Pearson."""
+"""A stratum with fewer observed positives, or negatives, in a domain does not have the score interval."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Bounds:
 
 
 FORMS = {
-    "strata": "binomial intervals of the strata, composed (MOVER); Clopper-Pearson for strata with few counts",
+    "strata": "binomial intervals of the strata, composed (MOVER): Wilson, Jeffreys or Clopper-Pearson by the counts",
     "effective": "score interval with the effective sample size; Korn-Graubard for small counts",
 }
 
@@ -99,8 +100,16 @@ def _composed(sample: Sample, found: Estimated, weight: Floats, extra: Floats, c
     shares = cells.positives / seen
     few = np.minimum(cells.positives, cells.n - cells.positives) < FEW
     sizes = np.broadcast_to(seen, shares.shape)
-    score, exact = score_interval(shares, sizes, quantile), exact_interval(shares, sizes, confidence)
-    low, high = (np.where(few, precise, plain) for precise, plain in zip(exact, score, strict=True))
+    small = small_domains(sample)[None]
+    low, high = (
+        np.where(few, np.where(small, exact, middle), plain)
+        for exact, middle, plain in zip(
+            exact_interval(shares, sizes, confidence),
+            middle_interval(shares, sizes, confidence),
+            score_interval(shares, sizes, quantile),
+            strict=True,
+        )
+    )
     gold_variance = shares * (1 - shares)
     ratio = cells.error_variance / np.where(few, np.maximum(gold_variance, 0.5 / (seen + 1)), gold_variance + few)
     # Few counts do not show how much the predictions help, only how much they may hurt.

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from labels.codebook.schema import Codebook, load_codebook
-from labels.errors import DataError, InputError
-from labels.gold import resolve
+from labels.errors import DataError, InputError, did_you_mean
+from labels.sampling.combination import NoSampleError
 from labels.text.rows import read_rows
-from trainer.estimate.checking import Choices, Missing, Texts
+from trainer.estimate.arrays import sentence_items
+from trainer.estimate.checking import Choices, Missing, Texts, matched
 from trainer.estimate.estimating import estimate_from
 from trainer.estimate.given.audit_files import read_audit
-from trainer.estimate.given.audits import stored_audit
-from trainer.estimate.given.domains import columns_for
-from trainer.estimate.given.predictions import Predictions, as_texts, read_predictions, stored_predictions
-from trainer.estimate.results import Estimate, Unit
+from trainer.estimate.given.audits import Audit, stored_audit
+from trainer.estimate.given.crossfitting import crossfitted_predictions
+from trainer.estimate.given.domains import columns_for, groups_of
+from trainer.estimate.given.predictions import (
+    FACTS,
+    Predictions,
+    facts_of,
+    read_predictions,
+    stored_predictions,
+)
+from trainer.estimate.plans import Pilot, Plan, confidence_sequence, plan_sample, strata_of
+from trainer.estimate.results import Estimate, Figure, Unit
 from trainer.estimate.shares import Estimand
 from trainer.model.model import Manifest, read_manifest
-from trainer.model.seen import text_id
 
 if TYPE_CHECKING:
     from labels.store import Store
-
-FOLDS = 5
-"""Number of parts of the documents for cross-fitting."""
 
 
 def estimate(
@@ -73,26 +79,54 @@ def estimate(
         InputError: predictions and sample do not fit; the message says what to do.
         DataError: a file cannot be read.
     """
+    manifest = read_manifest(Path(artefact)) if artefact is not None else None
+    choices = Choices(
+        by, unit, estimand, missing, confidence, seed, allow_unaudited, _training(manifest), crossfitted=crossfit
+    )
+    with _given(predictions, store, sample, manifest, model, codebook, draws, by, crossfit=crossfit) as given:
+        return estimate_from(given.predictions, given.audit(), choices, given.texts)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Predictions, the sample (read when it is needed), and the texts of sentences."""
+
+    predictions: Predictions
+    audit: Callable[[], Audit]
+    texts: Texts
+
+
+@contextmanager
+def _given(
+    predictions: str | Path | None,
+    store: Store | str | Path | None,
+    sample: str | Path | None,
+    manifest: Manifest | None,
+    model: str,
+    codebook: Codebook | str | Path | None,
+    draws: Collection[str],
+    by: str,
+    *,
+    crossfit: bool = False,
+) -> Iterator[_Given]:
+    """Open what an estimate is made from."""
     if (store is None) == (sample is None):
         raise InputError(
             "an estimate needs one labelled probability sample: name a label store (--store), or a file with inclusion "
             "probabilities (--sample)."
         )
-    manifest = read_manifest(Path(artefact)) if artefact is not None else None
-    choices = Choices(
-        by, unit, estimand, missing, confidence, seed, allow_unaudited, _training(manifest), crossfitted=crossfit
-    )
     if store is None:
         if predictions is None or crossfit:
             raise InputError("a sample in a file needs a file of predictions, and --crossfit needs a store.")
         assert sample is not None
-        found = read_predictions(Path(predictions), columns_for(by))
-        return estimate_from(found, read_audit(Path(sample), found.labels), choices, _file_texts(Path(predictions)))
+        path, found = Path(sample), read_predictions(Path(predictions), columns_for(by))
+        yield _Given(found, lambda: read_audit(path, found.labels), _file_texts(Path(predictions)))
+        return
     from labels.store import Store as OpenStore
 
     opened = store if isinstance(store, OpenStore) else OpenStore(store, create=False)
     try:
-        return _from_store(opened, predictions, manifest, model, codebook, draws, choices)
+        yield _from_store(opened, predictions, manifest, model, codebook, draws, by, crossfit=crossfit)
     finally:
         if opened is not store:
             opened.close()
@@ -109,23 +143,28 @@ def _from_store(
     model: str,
     codebook: Codebook | str | Path | None,
     draws: Collection[str],
-    choices: Choices,
-) -> Estimate:
+    by: str,
+    *,
+    crossfit: bool,
+) -> _Given:
     def texts(ids: Sequence[str]) -> list[str]:
         known = {one.id: one.text for one in store.documents.sentences(ids)}
         return [known.get(one, "") for one in ids]
 
-    if choices.crossfitted:
-        found = _crossfitted(store, manifest, _codebook(store, codebook, manifest.codebook_hash if manifest else ""))
+    if crossfit:
+        found = crossfitted_predictions(
+            store, manifest, _codebook(store, codebook, manifest.codebook_hash if manifest else "")
+        )
     elif predictions is not None:
-        columns = columns_for(choices.by)
-        found = read_predictions(Path(predictions), [one for one in columns if one not in _FACTS])
-        found = replace(found, columns={**_facts(store, found), **found.columns})
+        found = read_predictions(Path(predictions), [one for one in columns_for(by) if one not in FACTS])
+        found = replace(found, columns={**facts_of(store, found), **found.columns})
     else:
         found = stored_predictions(store, model)
-    own = _codebook(store, codebook, found.codebook_hash)
-    audit = stored_audit(store, own, found.labels, draws)
-    return estimate_from(found, audit, choices, texts)
+
+    def audit() -> Audit:
+        return stored_audit(store, _codebook(store, codebook, found.codebook_hash), found.labels, draws)
+
+    return _Given(found, audit, texts)
 
 
 def _codebook(store: Store, given: Codebook | str | Path | None, hash_: str) -> Codebook:
@@ -141,15 +180,6 @@ def _codebook(store: Store, given: Codebook | str | Path | None, hash_: str) -> 
     )
 
 
-_FACTS = ("date", "source", "language", "title", "url")
-
-
-def _facts(store: Store, predictions: Predictions) -> dict[str, np.ndarray]:
-    """What the store knows of the documents of predictions, by column."""
-    facts = store.designs.document_facts()
-    return {name: as_texts([facts.get(one, {}).get(name, "") for one in predictions.documents]) for name in _FACTS}
-
-
 def _file_texts(path: Path) -> Texts:
     def texts(ids: Sequence[str]) -> list[str]:
         wanted = set(ids)
@@ -162,58 +192,135 @@ def _file_texts(path: Path) -> Texts:
     return texts
 
 
-# -- cross-fitting
+# -- plans and progress
 
 
-def _crossfitted(store: Store, manifest: Manifest | None, codebook: Codebook) -> Predictions:
-    """Predictions in which each document is predicted by a model that was fitted without it.
+def watched_shares(
+    predictions: str | Path | None = None,
+    *,
+    store: Store | str | Path | None = None,
+    sample: str | Path | None = None,
+    model: str = "",
+    codebook: Codebook | str | Path | None = None,
+    confidence: float = 0.95,
+) -> dict[str, Figure]:
+    """Return the share of each label in a simple random sample, with bounds that hold however often one looks.
 
-    The documents of the corpus are divided at random into parts. For each part, a model of the artefact's kind and
-    settings is fitted to the artefact's training sentences in the other parts.
+    The arguments are those of `estimate`.
 
-    Source: Zrnic and Candès (2024), "Cross-prediction-powered inference", with one model per part of the corpus.
+    Raises:
+        InputError: the sample is not a simple random sample of single sentences, or see `estimate`.
     """
-    if manifest is None or not manifest.training_ids:
+    with _given(predictions, store, sample, None, model, codebook, (), "") as given:
+        audit = given.audit()
+        found, _ = matched(given.predictions, audit)
+    answered = audit.answered()
+    if len(answered.drawn) != 1 or len(answered.weights) != len(answered.ids):
         raise InputError(
-            "--crossfit needs the model's artefact with the ids of its training sentences. Name it with --artefact; an "
-            "artefact of an earlier release must be trained again."
+            "--anytime needs a simple random sample of single sentences, but this sample has strata or clusters. "
+            "Decide on the size of the sample before labelling, or stop on the width alone."
         )
-    from trainer.runs.estimator import Classifier
+    seen, size = np.array([len(answered.ids)]), len(found.ids)
+    figures = {}
+    for i, label in enumerate(answered.labels):
+        positives = int(answered.gold[:, i].sum())
+        low, high = confidence_sequence(np.array([positives]), seen, size, confidence)
+        figures[label] = Figure.of(positives / float(seen[0]), float(low[0]), float(high[0]))
+    return figures
 
-    corpus = store.designs.corpus()
-    texts = {one.id: one.text for one in store.documents.sentences([one.id for one in corpus])}
-    gold = resolve(store.events.all(), codebook, store.codebooks.history()).gold
-    learned = set(manifest.training_ids)
-    training = [one for one in corpus if one.id in gold and text_id(texts[one.id]) in learned]
-    if not training:
+
+@dataclass(frozen=True)
+class AuditPlan:
+    """A plan, the names of its labels and groups, and the sentences drawn by it: id, document, stratum."""
+
+    plan: Plan
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    drawn: Sequence[tuple[str, str, str]]
+
+    def rows(self) -> Iterator[dict[str, str | float]]:
+        """Yield one row per sentence to label, as `--sample` reads it: the labels are to be filled in."""
+        sizes = dict(zip(self.plan.strata, self.plan.sizes.tolist(), strict=True))
+        counts = dict(zip(self.plan.strata, self.plan.drawn.tolist(), strict=True))
+        for identifier, document, stratum in self.drawn:
+            design = {"stratum": stratum, "stratum_size": sizes[stratum]}
+            design["inclusion_probability"] = counts[stratum] / sizes[stratum]
+            yield {"sentence_id": identifier, "document_id": document, **design, "labels": "", "state": "unfinished"}
+
+
+def plan_audit(
+    predictions: str | Path | None = None,
+    *,
+    width: float,
+    store: Store | str | Path | None = None,
+    sample: str | Path | None = None,
+    model: str = "",
+    codebook: Codebook | str | Path | None = None,
+    labels: Sequence[str] = (),
+    by: str = "",
+    assurance: float = 0.9,
+    confidence: float = 0.95,
+    seed: int = 13,
+) -> AuditPlan:
+    """Plan how many sentences to label for intervals at most `width` wide, and draw them.
+
+    Args:
+        width: wanted full width of the intervals, such as 0.02.
+        labels: the labels that the plan is for; empty for all.
+        by: plan for each period or group as well; see `estimate`.
+        assurance: probability with which the width is reached.
+        store, sample: with a labelled probability sample, it serves as a pilot.
+
+    The other arguments are those of `estimate`.
+
+    Raises:
+        InputError: see `trainer.estimate.plans.plan_sample`; or the labels or groups do not exist.
+    """
+    if store is None and sample is None:
+        if predictions is None:
+            raise InputError("a plan needs predictions: name a file of `communique predict`, or a store with scores.")
+        found, pilot = read_predictions(Path(predictions), columns_for(by)), None
+    else:
+        with _given(predictions, store, sample, None, model, codebook, (), by) as given:
+            found, pilot = given.predictions, _pilot(given)
+    numbers = [_position(found.labels, label) for label in labels] or list(range(len(found.labels)))
+    groups = groups_of(found, by)
+    domains = groups.domains if groups.names else np.ones((1, 1), dtype=bool)
+    items = sentence_items(found, groups)
+    wanted = list(range(len(groups.names))) or [0]
+    plan = plan_sample(
+        items, domains, width, labels=numbers, wanted=wanted, pilot=pilot, assurance=assurance,
+        confidence=confidence, seed=seed,
+    )  # fmt: skip
+    stratum, names = strata_of(found.probabilities)
+    generator = np.random.default_rng(seed)
+    chosen = [
+        generator.choice(np.flatnonzero(stratum == number), n, replace=False)
+        for number, n in enumerate(plan.drawn.tolist())
+    ]
+    # In random order, so that the first sentences are a sample, too.
+    order = generator.permutation(np.concatenate(chosen))
+    drawn = [(str(found.ids[i]), str(found.documents[i]), names[stratum[i]]) for i in order.tolist()]
+    return AuditPlan(plan, found.labels, groups.names, drawn)
+
+
+def _position(labels: Sequence[str], label: str) -> int:
+    if label not in labels:
         raise InputError(
-            f"{store.name} has no gold for the sentences that the model learned from, so it cannot be fitted again. "
-            "Use the store that it was trained from."
+            f"the predictions have no label '{label}'{did_you_mean(label, labels)}. Labels: {', '.join(labels)}."
         )
-    documents = sorted({one.document_id for one in corpus})
-    order = np.random.default_rng(manifest.seed).permutation(len(documents))
-    part = {documents[place]: number % FOLDS for number, place in enumerate(order)}
-    settings = {name: value for name, value in manifest.details["model"].items() if value is not None}
-    probabilities = np.zeros((len(corpus), len(codebook.label_names)), dtype=np.float32)
-    assigned = np.zeros(probabilities.shape, dtype=bool)
-    for fold in range(FOLDS):
-        kept = [one for one in training if part[one.document_id] != fold]
-        places = [place for place, one in enumerate(corpus) if part[one.document_id] == fold]
-        model = Classifier(**settings, codebook=codebook, seed=manifest.seed)
-        model.fit(
-            [texts[one.id] for one in kept], [gold[one.id] for one in kept], groups=[one.document_id for one in kept]
-        )
-        probabilities[places] = model.model_.predict_proba([texts[corpus[place].id] for place in places])
-        assigned[places] = model.model_.decide(probabilities[places])
-    found = Predictions(
-        codebook.label_names,
-        as_texts([one.id for one in corpus]),
-        as_texts([one.document_id for one in corpus]),
-        probabilities,
-        assigned,
-        {},
-        f"{manifest.digest}, cross-fitted",
-        codebook.hash,
-        store.name,
-    )
-    return replace(found, columns=_facts(store, found))
+    return labels.index(label)
+
+
+def _pilot(given: _Given) -> Pilot | None:
+    """The labelled sample as a pilot; None if there is none yet."""
+    try:
+        audit = given.audit()
+    except NoSampleError:
+        return None
+    predictions, places = matched(given.predictions, audit)
+    answered = audit.answered()
+    kept = ~np.isnan(audit.gold).any(axis=1)
+    order = {identifier: place for place, identifier in enumerate(given.predictions.ids)}
+    own = np.array([order[identifier] for identifier in predictions.ids[places[kept]]], dtype=int)
+    return Pilot(own, answered.gold, answered.weights[answered.unit])

@@ -21,8 +21,9 @@ from labels.store import Store, now
 from tests.labels.store.builders import decision
 from trainer.cli import app
 from trainer.estimate.given.domains import period_of
+from trainer.estimate.plans import confidence_sequence
 from trainer.estimate.saving import load_estimate
-from trainer.estimate.sources import estimate
+from trainer.estimate.sources import estimate, plan_audit, watched_shares
 
 LABELS = ("aid", "truce")
 N, DRAWN = 600, 120
@@ -265,7 +266,8 @@ def label(store: Store, size: int, strategy: str = "random", wanted: int | None 
     items = [(one, item) for one in assignment.draws for item in one.items][:wanted]
     for draw, item in items:
         (sentence,) = store.documents.sentences([item.sentence_id])
-        labels = ("aid",) if sentence.start // 13 % 2 == 0 else ()
+        place = sentence.start // 13
+        labels = ("aid",) if place % 2 == 0 else ("truce",) if place < 5 else ()
         made = decision(
             item.sentence_id, "ana", draw_id=draw.id, created_at=now(), labels=labels, codebook_hash=BOOK.hash
         )
@@ -339,3 +341,114 @@ def test_a_store_without_scores_says_so(store: Store) -> None:
     label(store, 100)
     with pytest.raises(InputError, match="communique score ARTEFACT"):
         estimate(store=store)
+
+
+# -- plans
+
+
+def test_a_plan_draws_a_sample_that_estimate_reads(files: tuple[Path, Path]) -> None:
+    arguments = ["audit", "plan", str(files[0]), "--width", "0.15", "--labels", "aid", "--out", "plan.csv"]
+    done = CliRunner().invoke(app, arguments)
+
+    assert done.exit_code == 0, done.output
+    rows = list(csv.DictReader(Path("plan.csv").read_text(encoding="utf-8").splitlines()))
+    assert f"Label {len(rows)} sentences" in done.output
+    with pytest.raises(InputError, match="no sentence of the sample has gold labels"):
+        estimate(files[0], sample="plan.csv")
+    _, gold = corpus()
+    for row in rows:
+        own = gold[int(row["sentence_id"][1:])]
+        row |= {"labels": "|".join(one for one, held in zip(LABELS, own, strict=True) if held), "state": "reviewed"}
+    found = estimate(files[0], sample=write("done.csv", rows)).cell("aid").published
+    assert found.low is not None
+    assert found.high is not None
+    assert found.high - found.low <= 0.2
+    assert found.low <= gold[:, 0].mean() <= found.high
+
+
+def test_a_pilot_of_useless_predictions_asks_for_more(files: tuple[Path, Path]) -> None:
+    rows, _ = corpus()
+    generator = np.random.default_rng(3)
+    for row in rows:
+        row["p:aid"] = round(float(generator.random()), 3)
+    useless = write("useless.csv", rows)
+
+    assert plan_audit(useless, sample=files[1], width=0.12, labels=["aid"]).plan.size > 1.3 * (
+        plan_audit(files[0], sample=files[1], width=0.12, labels=["aid"]).plan.size
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0.0}, "must be between 0 and 1"),
+        ({"width": 0.1, "labels": ["ait"]}, "did you mean 'aid'"),
+    ],
+)
+def test_an_impossible_plan_is_refused(files: tuple[Path, Path], options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        plan_audit(files[0], **options)
+
+
+def test_the_status_shows_widths_and_bounds_for_any_stop(files: tuple[Path, Path]) -> None:
+    arguments = ["audit", "status", str(files[0]), "--sample", str(files[1]), "--width", "0.3", "--anytime"]
+    done = CliRunner().invoke(app, arguments)
+
+    assert done.exit_code == 0, done.output
+    assert "bounds at any time" in done.output
+    watched = watched_shares(files[0], sample=files[1])["aid"]
+    once = estimate(files[0], sample=files[1]).cell("aid").figures["sample"]
+    assert (watched.low or 0) < (once.low or 0)
+    assert (watched.high or 1) > (once.high or 0)
+
+
+def test_a_confidence_sequence_holds_at_all_times_together() -> None:
+    generator = np.random.default_rng(0)
+    missed = 0
+    for _ in range(200):
+        order = generator.permutation(np.arange(200) < 30)
+        times = np.arange(5, 200, 5)
+        low, high = confidence_sequence(np.cumsum(order)[times - 1], times, 200, 0.95)
+        missed += bool(((low > 0.15) | (high < 0.15)).any())
+
+    assert missed / 200 <= 0.05
+
+
+# -- models that learned from the sample
+
+
+@pytest.fixture
+def artefact(store: Store) -> Path:
+    """A model that learned from half of the labelled sentences in the store."""
+    from communique import Classifier
+
+    label(store, 100)
+    decided = sorted({event.sentence_id: event for event in store.events.all()}.items())[:50]
+    texts = {one.id: one for one in store.documents.sentences([key for key, _ in decided])}
+    model = Classifier("majority", codebook=BOOK, allow_large_groups=True)
+    model.fit(
+        [texts[key].text for key, _ in decided],
+        [event.labels for _, event in decided],
+        groups=[texts[key].document_id for key, _ in decided],
+    )
+    model.save("artefact")
+    return Path("artefact")
+
+
+def test_a_sample_that_the_model_learned_from_is_refused(store: Store, artefact: Path) -> None:
+    with pytest.raises(InputError, match=r"the model learned from.*--crossfit"):
+        estimate(predictions_of(store), store=store, artefact=artefact)
+
+
+def test_cross_fitting_makes_that_sample_valid(store: Store, artefact: Path) -> None:
+    found = estimate(store=store, artefact=artefact, crossfit=True, by="month")
+
+    cell = found.cell("aid")
+    assert (cell.size, cell.labelled) == (400, 100)
+    assert (cell.published.low or 0) <= 0.5 <= (cell.published.high or 1)
+    assert found.provenance["model"].endswith("cross-fitted")
+    assert any("cross-fitted" in note for note in found.notes)
+
+
+def test_the_narrowest_plan_reads_everything(files: tuple[Path, Path]) -> None:
+    assert plan_audit(files[0], width=1e-6).plan.size == N

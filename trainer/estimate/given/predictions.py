@@ -136,6 +136,15 @@ def as_texts(values: Sequence[Any]) -> Texts:
     return found
 
 
+FACTS = ("date", "source", "language", "title", "url")
+
+
+def facts_of(store: Store, predictions: Predictions) -> dict[str, Texts]:
+    """Return what the store knows of the documents of predictions, by column (`FACTS`)."""
+    facts = store.designs.document_facts()
+    return {name: as_texts([facts.get(one, {}).get(name, "") for one in predictions.documents]) for name in FACTS}
+
+
 # -- files
 
 _NEEDED = ("sentence_id", "document_id", "labels")
