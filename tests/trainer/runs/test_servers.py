@@ -221,4 +221,8 @@ def test_a_run_outlives_a_server_that_stops_answering_and_is_logged_when_the_ser
     assert "registered as version 1." in printed
     [logged] = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert (logged.info.status, logged.data.metrics["n_train"]) == ("FINISHED", result.report.n_train)
+    assert {own.dataset.name for own in logged.inputs.dataset_inputs} == {"train", "validation", "test"}
+    assert logged.data.tags["codebook.version"] == "1"
+    files = {own.path for own in mlflow.artifacts.list_artifacts(run_id=logged.info.run_id)}
+    assert {"report.html", "report.json", "predictions.parquet", "split.json", "plots"} <= files
     assert "is already logged" in run("track", "out")

@@ -86,7 +86,7 @@ def folder_of(path: Path) -> Path:
     if missing:
         raise DataError(
             f"{folder}: {missing[0]} is missing, so there are no predictions to read. Name a folder that "
-            "`communique train` or `evaluate --out` has written. For a model alone, give labelled rows with --data."
+            "`communique train` has written. Evaluate a model alone with `communique evaluate MODEL FILE --out DIR`."
         )
     return folder
 

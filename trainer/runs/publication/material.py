@@ -70,8 +70,8 @@ def _refuse_lone_artefact(path: Path) -> None:
     alone = (path / "manifest.json").is_file() and not (path / "report.json").is_file()
     if alone and not (path.name == ARTEFACT and (path.parent / "report.json").is_file()):
         raise DataError(
-            f"{path}: this model has no predictions beside it, so there are no figures to report. Give labelled rows "
-            "with --data FILE, or name the folder of its run."
+            f"{path}: this model has no predictions beside it, so there are no figures. Name the folder of its "
+            f"run, or evaluate it on labelled rows with `communique evaluate {path} FILE --out DIR` and name DIR."
         )
 
 
