@@ -97,7 +97,7 @@ def codebook_infer(
 @app.command("diff", epilog="Example: communique codebook diff diplomatic mine.toml")
 def codebook_diff(old: OldArgument, new: NewArgument, store: StoreOption = None) -> None:
     """Show the differences between two versions of a codebook."""
-    from labels.codebook.versions import shipped_steps
+    from labels.codebook.releases import shipped_steps
 
     place = load_settings(store=store).store
     before, after = _find_codebook(old, place), _find_codebook(new, place)
@@ -139,7 +139,7 @@ def codebook_migrate(
 
     The steps between two versions of the shipped codebook are known: type no steps for these.
     """
-    from labels.codebook.versions import shipped_steps
+    from labels.codebook.releases import shipped_steps
     from labels.store import Store
     from labels.store.codebook_migration import apply_migration, plan_migration
 

@@ -42,6 +42,14 @@ def status_command(store: StoreOption = None, codebook: CodebookOption = None) -
         _print_disputes(opened, given, settings)
         _print_relabelling(opened)
         _print_scores(opened)
+        _print_kept_version(opened, settings)
+
+
+def _print_kept_version(store: Store, settings: Settings) -> None:
+    from labels.codebook.schema import shipped_versions
+
+    if shipped_versions(settings.codebook) and (note := store.codebooks.in_use(settings.codebook)[1]):
+        console.print(f"Note: {note}", soft_wrap=True)
 
 
 def _print_extent(store: Store) -> None:

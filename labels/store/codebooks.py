@@ -79,8 +79,8 @@ class Codebooks(Part):
         Raises:
             CodebookError: see `find_codebook`.
         """
+        from labels.codebook.releases import kept_version
         from labels.codebook.schema import load_codebook, names_stored, shipped_versions
-        from labels.codebook.versions import kept_version
 
         if names_stored(reference):
             return self.get(reference), ""

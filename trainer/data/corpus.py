@@ -15,8 +15,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from labels.agreement.report import agreement
+from labels.codebook.releases import later_versions
 from labels.codebook.schema import Codebook, load_codebook
-from labels.codebook.versions import later_versions
 from labels.environment.settings import command
 from labels.errors import ColumnError, ExperimentError, InputError
 from labels.exchange.jsonl import read_annotations

@@ -55,6 +55,7 @@ def test_the_store_keeps_its_version_and_says_how_to_change() -> None:
 
     assert words(result.stderr).startswith(f"Note: {KEEPS}")
     assert MIGRATE in words(result.stderr)
+    assert KEEPS in words(run("status").stdout)
     with Store("labels.db") as store:
         assert store.codebooks.in_use("diplomatic")[0] == OLD
         assert store.codebooks.in_use("diplomatic@1.2.0") == (NEW, "")
@@ -66,6 +67,7 @@ def test_after_the_migration_the_store_uses_the_new_version_and_asks_for_the_con
     assert "the rules of 'dismissal' have changed" in printed
     assert "Unchanged: 3, changed by the steps: 0, undecided: 0. Sentences to label again: 2." in printed
     assert run("agreement").stderr == ""
+    assert KEEPS not in words(run("status").stdout)
     with Store("labels.db") as store:
         assert store.codebooks.in_use("diplomatic") == (NEW, "")
         queued = {entry.sentence_id: entry for entry in store.relabelling.waiting()}

@@ -5,8 +5,8 @@ from collections.abc import Collection
 import pytest
 
 from labels.codebook.changes import diff
+from labels.codebook.releases import kept_version, later_versions, shipped_steps
 from labels.codebook.schema import load_codebook, shipped_versions
-from labels.codebook.versions import kept_version, later_versions, shipped_steps
 from tests.trainer.conftest import plain_codebook
 
 FIRST, SECOND = "8b65344ebcd9b7fb", "dcb4321c60a0dcdd"
