@@ -262,8 +262,7 @@ class Annotation:
 class Example:
     """A text with its gold labels, the input of a classifier, and the ids by which splits keep related texts together.
 
-    `drawn` is the strategy (`labels.sampling.strategies`) that selected the sentence for labelling, such as "random";
-    empty if unknown.
+    `drawn` is the strategy by which it was selected for labelling, or empty; `weight` is its weight in training.
     """
 
     id: str
@@ -273,6 +272,7 @@ class Example:
     date: str = ""
     synthetic: bool = False
     drawn: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)

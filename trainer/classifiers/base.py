@@ -212,6 +212,16 @@ def label_matrix(examples: Sequence[Example], labels: Sequence[str]) -> Bools:
     return matrix
 
 
+Weights = NDArray[np.float32] | None
+"""The (n,) training weights of examples; None if all are 1."""
+
+
+def example_weights(examples: Sequence[Example]) -> Weights:
+    """Return the (n,) training weights of the examples; None if all are 1."""
+    weights = np.array([example.weight for example in examples], dtype=np.float32)
+    return weights if (weights != 1).any() else None
+
+
 def class_indices(matrix: Bools) -> NDArray[np.int64]:
     """Return the (n,) class indices of the rows, for an exclusive codebook; "none" comes after the last label."""
     return np.asarray(np.where(matrix.any(axis=1), matrix.argmax(axis=1), matrix.shape[1]), dtype=np.int64)

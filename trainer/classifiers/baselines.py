@@ -16,7 +16,7 @@ from labels.errors import ExperimentError
 from labels.records import Example
 from labels.unicode import Folded
 from trainer.calibration.calibration import Floats, Probabilities
-from trainer.classifiers.base import Classifier, label_matrix
+from trainer.classifiers.base import Classifier, example_weights, label_matrix
 from trainer.config.models import KeywordsSection, MajoritySection
 
 
@@ -53,7 +53,7 @@ class MajorityClassifier(_RatesClassifier):
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Count the labels."""
-        self.rates_ = label_matrix(examples, self.labels).mean(axis=0)
+        self.rates_[:] = np.average(label_matrix(examples, self.labels), axis=0, weights=example_weights(examples))
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
@@ -94,12 +94,13 @@ class KeywordsClassifier(_RatesClassifier):
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Estimate each label's frequency for each number of cues; more cues never lower a rate."""
         gold = label_matrix(examples, self.labels)
+        weights = np.array([example.weight for example in examples])
         counts = self._count_cues([example.text for example in examples])
         for column in range(len(self.labels)):
-            frequency = gold[:, column].mean()
+            frequency = np.average(gold[:, column], weights=weights)
             for number in range(MOST_CUES + 1):
-                held = gold[counts[:, column] == number, column]
-                self.rates_[column, number] = (held.sum() + _PRIOR * frequency) / (len(held) + _PRIOR)
+                own = weights * (counts[:, column] == number)
+                self.rates_[column, number] = (own[gold[:, column]].sum() + _PRIOR * frequency) / (own.sum() + _PRIOR)
             # In small samples a rate may fall by chance as cues are added; a cue must never count against its label.
             self.rates_[column] = np.maximum.accumulate(self.rates_[column])
         return self

@@ -167,7 +167,7 @@ class ContrastiveClassifier(TransformerClassifier):
         vectors = self.embed(texts)
         if not np.isfinite(vectors).all():
             raise DivergedError(steps, steps)
-        network.set_head(self._fit_layer(vectors, targets))
+        network.set_head(self._fit_layer(vectors, targets, examples))
         return self
 
     def _n_steps(self, gold: Bools) -> int:

@@ -6,24 +6,44 @@ import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from labels.errors import DivergedError, ExperimentError, counted
 from labels.records import Example
 from labels.unicode import undivided
-from trainer.classifiers.base import class_indices, fitted, label_matrix, refuse_one_class
+from trainer.classifiers.base import class_indices, example_weights, fitted, label_matrix, refuse_one_class
+from trainer.classifiers.linear import LinearLayer
+from trainer.classifiers.onnx import ENCODER, HEAD, NetworkSettings
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import FinetuneSection
-from trainer.encoders.encoder import encoder_digest, find_encoder
+from trainer.encoders.encoder import encoder_digest
 from trainer.environment import world_size
+
+if TYPE_CHECKING:
+    from trainer.classifiers.network import Network
 
 _OUT_OF_MEMORY = (
     "out of memory with {n} at once. Lower model.batch_size and raise model.gradient_accumulation by the "
     "same factor, lower model.max_length, or set model.activation_checkpointing = true."
 )
+
+
+@dataclass(frozen=True)
+class Initial:
+    """A fine-tuned model from which training starts: its files, its labels in the order of the head, and its id.
+
+    `training_ids` are the ids of the texts from which it has learned, see `trainer.model.seen`.
+    """
+
+    folder: Path
+    labels: tuple[str, ...]
+    settings: NetworkSettings
+    model_id: str
+    training_ids: tuple[str, ...] = ()
 
 
 class FinetuneClassifier(TransformerClassifier):
@@ -38,12 +58,14 @@ class FinetuneClassifier(TransformerClassifier):
         checkpoints: folder of checkpoints; None for a temporary folder. An interrupted run of the same experiment on
             the same examples resumes from this folder, with the same result. The caller deletes the folder after
             saving the model.
+        initial: the model from which training starts, set before `fit`; None for the section's encoder and a new head.
         notes: remarks on the training run for the report.
     """
 
     distributed = True
     stops_early = True
     checkpoints: Path | None = None
+    initial: Initial | None = None
     _kind = "finetune"
     _section: FinetuneSection
 
@@ -108,12 +130,13 @@ class FinetuneClassifier(TransformerClassifier):
         from trainer.classifiers.network import trains_in_bfloat16
 
         return self._section.model_dump() | {
-            "encoder": encoder_digest(find_encoder(self._section.encoder)),
+            "encoder": encoder_digest(self._source()[1]),
             "seed": self._seed,
             "labels": self.labels,
             "exclusive": self._exclusive,
             "processes": world_size(),
             "bfloat16": trains_in_bfloat16(self._section.precision),
+            **({"initial": self.initial.model_id} if self.initial else {}),
         }
 
     def _train_as_memory_allows(
@@ -150,6 +173,8 @@ class FinetuneClassifier(TransformerClassifier):
 
         set_seed(self._seed)  # before the network is built, because its head is initialised randomly
         network = self._open_encoder(dropout=self._section.dropout)
+        if self.initial:
+            self._copy_head(network, self.initial)
         network.prepare(lora_rank=self._section.lora_rank, recompute=self._section.activation_checkpointing)
         gold = label_matrix(examples, self.labels)
         network.set_loss(
@@ -173,17 +198,39 @@ class FinetuneClassifier(TransformerClassifier):
         network.finish()
         return best_epoch
 
+    def _source(self) -> tuple[str, Path, str]:
+        if self.initial is None:
+            return super()._source()
+        settings = self.initial.settings
+        return settings.encoder, self.initial.folder / ENCODER, settings.pooling
+
+    def _copy_head(self, network: Network, initial: Initial) -> None:
+        """Copy the rows of the labels that both models have; the rows of other labels stay random."""
+        theirs, ours = LinearLayer.load(initial.folder / HEAD), network.layer
+        weight, bias = ours.weight.copy(), ours.bias.copy()
+        # The output after the labels, if there is one, is "none".
+        old, new = ((*labels, "")[:n] for labels, n in ((initial.labels, len(theirs.bias)), (self.labels, len(bias))))
+        for name in set(old) & set(new):
+            weight[new.index(name)], bias[new.index(name)] = (
+                theirs.weight[old.index(name)],
+                theirs.bias[old.index(name)],
+            )
+        network.set_head(LinearLayer(weight, bias))
+
     def _epochs(self, n_examples: int) -> int:
         steps = max(1, n_examples // self._section.batch_size)
         return math.ceil(max(self._section.epochs, self._section.min_steps / steps))
 
     def _table(self, examples: Sequence[Example]) -> Any:
-        """Return a tokenised `datasets.Dataset` with the columns input_ids, attention_mask and labels."""
+        """Return a tokenised `datasets.Dataset` with input_ids, attention_mask, labels and, if needed, row_weights."""
         from datasets import Dataset
 
         gold = label_matrix(examples, self.labels)
         targets = class_indices(gold).tolist() if self._exclusive else gold.astype(float).tolist()
-        table = Dataset.from_dict({"text": [undivided(example.text) for example in examples], "labels": targets})
+        columns = {"text": [undivided(example.text) for example in examples], "labels": targets}
+        if (weights := example_weights(examples)) is not None:
+            columns["row_weights"] = weights.tolist()
+        table = Dataset.from_dict(columns)
         return table.map(
             lambda rows: self.tokenizer_(rows["text"], truncation=True, max_length=self.max_length_),
             batched=True,
@@ -193,4 +240,5 @@ class FinetuneClassifier(TransformerClassifier):
 
     def describe(self) -> dict[str, Any]:
         """Return encoder, pooling, length limit, number of parameters, and the epoch whose weights were kept."""
-        return super().describe() | {"best_epoch": self.best_epoch_}
+        initial = {"initial_model": self.initial.model_id} if self.initial else {}
+        return super().describe() | {"best_epoch": self.best_epoch_} | initial

@@ -60,12 +60,18 @@ def regression_targets(examples: Sequence[Example], labels: Sequence[str], *, ex
     return base.class_indices(gold) if exclusive else gold
 
 
-def fit_regression(estimator: Any, features: Any, targets: NDArray[Any]) -> None:
+def fit_regression(estimator: Any, features: Any, targets: NDArray[Any], weights: base.Weights = None) -> None:
     """Fit a regression from `build_regression` to targets from `regression_targets`."""
-    with warnings.catch_warnings():
+    from sklearn import config_context
+
+    given = {} if weights is None else {"sample_weight": weights}
+    # Routing takes the weights through to the regression of each label.
+    with warnings.catch_warnings(), config_context(enable_metadata_routing=bool(given)):
         # scikit-learn then predicts a constant for that label, which is correct.
         warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
-        estimator.fit(features, targets)
+        if given:
+            getattr(estimator, "estimator", estimator).set_fit_request(sample_weight=True)
+        estimator.fit(features, targets, **given)
 
 
 @dataclass(frozen=True)
@@ -144,13 +150,13 @@ class LinearClassifier(base.Classifier):
     def _targets(self, examples: Sequence[Example]) -> NDArray[Any]:
         return regression_targets(examples, self.labels, exclusive=self._exclusive)
 
-    def _fit_layer(self, features: Any, targets: NDArray[Any]) -> LinearLayer:
+    def _fit_layer(self, features: Any, targets: NDArray[Any], examples: Sequence[Example]) -> LinearLayer:
         """Fit a regression with the section's `C` and `class_weight` to (n, width) features and `_targets`."""
         section = self._section
         regression = build_regression(
             exclusive=self._exclusive, C=section.C, class_weight=section.class_weight, seed=self._seed
         )
-        fit_regression(regression, features, targets)
+        fit_regression(regression, features, targets, base.example_weights(examples))
         return self._layer_of(regression)
 
     def _layer_of(self, regression: Any) -> LinearLayer:
@@ -194,7 +200,7 @@ class EmbeddingClassifier(ExplainedByGradients, LinearClassifier):
         targets = self._targets(examples)
         self.embedder_ = Embedder(section.encoder, pooling=section.pooling, max_length=section.max_length)
         texts = [example.text for example in (*examples, *validation)]
-        self.layer_ = self._fit_layer(cached_encode(self.embedder_, texts)[: len(examples)], targets)
+        self.layer_ = self._fit_layer(cached_encode(self.embedder_, texts)[: len(examples)], targets, examples)
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
@@ -298,8 +304,7 @@ FORMAT_1_TYPES = frozenset(
 
 The list is part of the code and is never read from a model. MLflow used to read such a list from the model's own
 MLmodel file, so a malicious model could declare itself trusted. Since September 2026 MLflow's setting against pickles
-also covers skops files
-(https://github.com/mlflow/mlflow/pull/25686, GHSA-w582-9x45-8mpx).
+also covers skops files (https://github.com/mlflow/mlflow/pull/25686, GHSA-w582-9x45-8mpx).
 """
 
 _LOADERS = frozenset({"DictNode", "JsonNode", "ListNode", "NdArrayNode", "ObjectNode", "TupleNode", "TypeNode"})

@@ -144,11 +144,18 @@ class Network(nn.Module):
         self.weights = torch.tensor(weights, dtype=torch.float32)
         self.exclusive, self.smoothing, self.asymmetric = exclusive, smoothing, asymmetric
 
-    def forward(self, labels: Tensor | None = None, **inputs: Tensor) -> dict[str, Tensor]:
-        """Return `logits`, preceded by `loss` if `labels` ((batch,) classes or (batch, outputs) 0/1) are passed."""
+    def forward(
+        self, labels: Tensor | None = None, row_weights: Tensor | None = None, **inputs: Tensor
+    ) -> dict[str, Tensor]:
+        """Return `logits`, preceded by `loss` if `labels` ((batch,) classes or (batch, outputs) 0/1) are passed.
+
+        `row_weights` (batch,) multiply the losses of the rows; a row without a weight has weight 1.
+        """
         logits: Tensor = self.head(self.dropout(self.pooled(**inputs))).float()
         # The order matters: transformers' `Trainer` uses the first value as the loss.
-        return {"logits": logits} if labels is None else {"loss": self._loss(logits, labels), "logits": logits}
+        if labels is None:
+            return {"logits": logits}
+        return {"loss": self._loss(logits, labels, row_weights), "logits": logits}
 
     def pooled(self, **inputs: Tensor) -> Tensor:
         """Return the (batch, hidden size) pooled states of the encoder's last layer: the input of the head."""
@@ -170,7 +177,10 @@ class Network(nn.Module):
             _lay_out_for_bytes(pooler.network.encoder)
         return pooler
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, labels: Tensor, row_weights: Tensor | None) -> Tensor:
+        if row_weights is not None:
+            # Not divided by the sum of the weights: a batch of rows with low weights must count less than another.
+            return (self._row_losses(logits, labels) * row_weights.to(logits)).mean()
         weights = self.weights.to(logits.device)
         if self.exclusive:
             return functional.cross_entropy(logits, labels, weight=weights, label_smoothing=self.smoothing)
@@ -179,6 +189,16 @@ class Network(nn.Module):
         # Smooth towards one half: a gold label may be wrong, and the loss of a certain prediction is unbounded.
         smoothed = labels.float() * (1 - self.smoothing) + self.smoothing / 2
         return functional.binary_cross_entropy_with_logits(logits, smoothed, pos_weight=weights)
+
+    def _row_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the (batch,) losses of the rows, whose mean is `_loss`."""
+        if not self.exclusive:
+            return torch.stack([self._loss(logits[[row]], labels[[row]], None) for row in range(len(labels))])
+        weights = self.weights.to(logits.device)
+        smoothed = functional.cross_entropy(
+            logits, labels, weight=weights, label_smoothing=self.smoothing, reduction="none"
+        )
+        return smoothed * len(labels) / weights[labels].sum()
 
 
 def _with_adapters(encoder: Any, rank: int) -> Any:

@@ -68,7 +68,7 @@ class TfidfClassifier(LinearClassifier):
                 f"model.min_df = {self._section.min_df}: no n-gram occurs in enough of the {len(examples)} train "
                 "examples. Lower model.min_df, or check that the texts contain words."
             ) from error
-        self.scorer_ = Scorer.of(union, self._fit_layer(features, targets))
+        self.scorer_ = Scorer.of(union, self._fit_layer(features, targets, examples))
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:

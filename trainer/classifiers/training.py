@@ -33,6 +33,7 @@ from transformers import (
 from labels.environment.progress import report_progress
 from labels.errors import DivergedError
 from labels.records import Example
+from trainer.classifiers.base import example_weights
 from trainer.classifiers.network import Network, trains_in_bfloat16
 from trainer.config.models import FinetuneSection
 from trainer.environment import is_follower, world_size
@@ -235,8 +236,9 @@ def _best_epoch(state: Any) -> float:
 
 def fingerprint(settings: dict[str, Any], *parts: Sequence[Example]) -> str:
     """Return 64 hex digits that identify the steps of a training run: a hash of settings, examples and versions."""
+    weights = [own.tolist() for part in parts if (own := example_weights(part)) is not None]
     content = {
-        "settings": settings,
+        "settings": settings | ({"weights": weights} if weights else {}),
         "parts": [[(example.text, example.labels) for example in part] for part in parts],
         "packages": [version(name) for name in ("torch", "transformers")],
     }

@@ -70,12 +70,11 @@ class TransformerClassifier(ExplainedByGradients, LinearClassifier):
         return self.onnx_ or fitted(self.network_)
 
     def _open_encoder(self, *, dropout: float = 0.0, normalise: bool = False) -> Network:
-        """Make a new network from the section's encoder, with the section's dropout in the encoder's layers."""
+        """Make a new network from `_source`, with the section's dropout in the encoder's layers."""
         from trainer.classifiers.network import open_network
 
         section = self._section
-        folder = find_encoder(section.encoder)
-        pooling = default_pooling(folder) if section.pooling == "auto" else section.pooling
+        name, folder, pooling = self._source()
         network, self.tokenizer_ = open_network(
             folder,
             self._n_outputs,
@@ -87,10 +86,14 @@ class TransformerClassifier(ExplainedByGradients, LinearClassifier):
         network.set_encoder_dropout(section.dropout)
         self.network_, self.onnx_ = network, None
         max_length = min(section.max_length, network.max_positions)
-        self.settings_ = NetworkSettings(
-            encoder=section.encoder, pooling=pooling, normalise=normalise, max_length=max_length
-        )
+        self.settings_ = NetworkSettings(encoder=name, pooling=pooling, normalise=normalise, max_length=max_length)
         return network
+
+    def _source(self) -> tuple[str, Path, str]:
+        """Return the name, folder and pooling of the encoder from which training starts."""
+        name, pooling = self._section.encoder, self._section.pooling
+        folder = find_encoder(name)
+        return name, folder, default_pooling(folder) if pooling == "auto" else pooling
 
     def save(self, folder: Path) -> None:
         """Write `encoder/`, `head.safetensors` and `settings.json`; the files of an exported classifier are copied.

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from trainer.runs.learning_curve import CurveResult
     from trainer.runs.run import RunResult
 
+_FEW_LABELS = 1000
+"""Number of labels of one's own from which the starter corpus is no longer suggested."""
 ExperimentArgument = Annotated[
     str, typer.Argument(help="TOML file, or the name of a shipped experiment: finetune, tfidf, ...")
 ]
@@ -53,6 +55,14 @@ def train(
             "sentences \\[default folder: runs/NAME-learning-curve].",
         ),
     ] = False,
+    init: Annotated[
+        str,
+        typer.Option(
+            "--init",
+            metavar="ARTEFACT",
+            help="Fine-tuned model from which `finetune` starts, of this or another codebook: folder or MLflow URI.",
+        ),
+    ] = "",
     text_column: TextColumnOption = "",
     label_column: LabelColumnOption = "",
     blank: BlankOption = None,
@@ -63,8 +73,9 @@ def train(
     from trainer.environment import is_follower
     from trainer.runs.run import help_train, run_experiment
 
+    given = [f"model.init={json.dumps(init, ensure_ascii=False)}"] if init else []
     columns = {"text_column": text_column, "label_column": label_column, "blank": blank}
-    given = [f"data.{key}={json.dumps(value, ensure_ascii=False)}" for key, value in columns.items() if value]
+    given += [f"data.{key}={json.dumps(value, ensure_ascii=False)}" for key, value in columns.items() if value]
     loaded = load_experiment(experiment, [*(set_ or []), *given])
     if learning_curve:
         _draw_learning_curve(loaded, out, overwrite=overwrite)
@@ -78,6 +89,7 @@ def train(
         result = run_experiment(loaded, folder, overwrite=overwrite)
     print_report(result.report)
     print_saved(result)
+    _suggest_starter(loaded, result)
     report_untracked((result.folder, result.tracked))
 
 
@@ -94,6 +106,24 @@ def print_saved(result: RunResult) -> None:
     if result.run_id:
         console.print(f"MLflow run {result.run_id}, model {result.model_uri}")
     print_next(predict_command(result.folder), command("serve", result.folder))
+
+
+def _suggest_starter(experiment: Experiment, result: RunResult) -> None:
+    """Suggest the starter corpus if the model was trained on few labels of one's own that have the same codebook."""
+    from labels.codebook.schema import load_codebook
+    from trainer.environment import STARTER_CODEBOOK
+
+    data, report = experiment.data, result.report
+    own = int(sum(size or 0 for size in (report.n_train, report.n_validation, report.n_test)))
+    labels = load_codebook(STARTER_CODEBOOK).label_names
+    if (
+        data.source == "store"
+        and not data.train
+        and not data.extra
+        and own < _FEW_LABELS
+        and result.model.labels == labels
+    ):
+        console.print(f"Only {own:,} labels of your own: the starter corpus may help. Add --set data.extra=seeds.")
 
 
 def predict_command(artefact: Path) -> str:

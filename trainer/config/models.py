@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     BaseModel,
@@ -16,6 +16,7 @@ from pydantic import (
     TypeAdapter,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_validator,
 )
 
 from labels.environment.plugins import PluginGroup
@@ -93,6 +94,7 @@ class FinetuneSection(_EncoderSection):
     """A transformer encoder with a linear head; all layers are trained."""
 
     kind: Literal["finetune"]
+    init: str = ""
     epochs: Positive = 4
     min_steps: Annotated[int, Field(ge=0)] = 160
     batch_size: Count = 16
@@ -161,6 +163,12 @@ class CascadeSection(Section):
     max_disagreement: Fraction = 0.01
     max_lost: Fraction = 0.10
     confidence: Fraction = 0.95
+
+    @model_validator(mode="after")
+    def _members_start_anew(self) -> Self:
+        if getattr(self.cheap, "init", "") or getattr(self.expensive, "init", ""):
+            raise ValueError("a model of a cascade cannot start from an artefact: remove its `init`")
+        return self
 
 
 ModelSection = Annotated[

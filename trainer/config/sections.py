@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from trainer.config.models import Count, Fraction, Section
+from trainer.config.models import Count, Fraction, Positive, Section
 
 
 class SweepRange(Section):
@@ -83,6 +83,8 @@ class DataSection(Section):
     test: str = ""
     codebook: str = ""
     only: str = ""
+    extra: str = ""
+    extra_weight: Positive = 1.0
     text_column: str = ""
     label_column: str = ""
     blank: Literal["", "none", "undecided"] = ""
@@ -96,8 +98,14 @@ class DataSection(Section):
     @model_validator(mode="after")
     def _columns_are_of_a_file(self) -> Self:
         given = [key for key in ("text_column", "label_column", "blank") if getattr(self, key)]
-        if given and not self.train:
+        if given and not self.train and self.extra in ("", "seeds"):
             raise ValueError(f"`data.{given[0]}` applies only to files of rows: set `data.train`, or remove this key")
+        return self
+
+    @model_validator(mode="after")
+    def _weight_is_of_extra_rows(self) -> Self:
+        if self.extra_weight != 1 and not self.extra:
+            raise ValueError("`data.extra_weight` is the weight of the rows of `data.extra`: set both, or remove it")
         return self
 
     @model_validator(mode="after")

@@ -1,15 +1,21 @@
-"""What the gold of a store leaves out, in words."""
+"""Caveats in words: what the gold of a store leaves out, and what distorts the figures of a dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from labels.codebook.reading import VersionReader
 from labels.codebook.schema import Codebook
 from labels.environment.settings import relabel_command
 from labels.errors import counted
 from labels.gold import Resolution, resolve
-from labels.store import Store
+from labels.records import Example
+from trainer.data.splits import Parts, leaked_examples
+
+if TYPE_CHECKING:
+    from labels.store import Store
 
 
 def resolution_notes(resolution: Resolution, codebook: Codebook, store: str) -> Iterator[str]:
@@ -55,3 +61,46 @@ def only_undecided(store: Store, codebook: Codebook, undecided: int) -> str:
             reference = f"{book.name}@{book.hash}"
             return f"{message} Until then, train under version {book.version}: add `--set data.codebook={reference}`."
     return message
+
+
+def draw_notes(test: Sequence[Example]) -> Iterator[str]:
+    """Yield a warning if test examples were not drawn at random: their figures do not describe the corpus."""
+    picked = Counter(example.drawn for example in test if example.drawn not in ("", "random"))
+    if picked:
+        by = ", ".join(f"{strategy} {n}" for strategy, n in picked.most_common())
+        yield (
+            f"{picked.total()} of {counted(len(test), 'test sentence')} "
+            f"{'was' if picked.total() == 1 else 'were'} not drawn at random ({by}): the figures describe "
+            "the drawn sentences, not the corpus"
+        )
+
+
+def contradiction_notes(examples: Iterable[Example]) -> Iterator[str]:
+    """Yield a warning if the same text has different labels: no classifier can be right on all rows with this text."""
+    readings: dict[str, set[frozenset[str]]] = {}
+    for example in examples:
+        readings.setdefault(example.text, set()).add(frozenset(example.labels))
+    disputed = [text for text, found in readings.items() if len(found) > 1]
+    if disputed:
+        yield (
+            f"{counted(len(disputed), 'text occurs', 'texts occur')} more than once, with different labels, e.g. "
+            f"'{disputed[0][:60]}': choose one label set per text"
+        )
+
+
+def leak_notes(parts: Parts, *, divided: bool) -> Iterator[str]:
+    """Yield a warning if test rows also occur in train or validation.
+
+    If the rows were `divided` by `make_split`, near-duplicates share a part, but equal short texts may not.
+    """
+    learned, test = [*parts["train"], *parts["validation"]], parts["test"]
+    if divided:
+        known = {example.text for example in learned}
+        leaked, what = [example for example in test if example.text in known], "occur word for word among the"
+    else:
+        leaked, what = leaked_examples(learned, test), "are near-duplicates of"
+    if leaked:
+        yield (
+            f"{len(leaked)} of {counted(len(test), 'test row')} {what} train or validation rows, e.g. "
+            f"'{leaked[0].text[:60]}'"
+        )

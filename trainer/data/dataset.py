@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,15 @@ from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook, load_codebook, names_stored
 from labels.environment.settings import load_settings
-from labels.errors import CodebookError, DataError, ExperimentError, counted
+from labels.errors import CodebookError, DataError, ExperimentError
 from labels.records import PAGE, Example
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
 from labels.text.labelled.label_values import LabelValue
 from trainer.config.experiment import Experiment
+from trainer.data.caveats import contradiction_notes, draw_notes, leak_notes
+from trainer.data.extra import SEEDS, extra_examples
 from trainer.data.following import manifest_parts
-from trainer.data.splits import PARTS, Parts, Split, leaked_examples, listed_examples, make_split, read_ids
+from trainer.data.splits import PARTS, Parts, Split, listed_examples, make_split, read_ids
 from trainer.environment import STARTER_CODEBOOK
 
 
@@ -35,7 +36,7 @@ class Dataset:
 
     `notes` are caveats for readers of the figures (disputed sentences left out, test rows that are near-duplicates of
     train rows...). `synthetic` is True if any of the text was invented for a corpus. `values` are the label values in
-    files that differ from the names of their labels.
+    files that differ from the names of their labels. `extra` are rows from elsewhere that only the training sees.
     """
 
     codebook: Codebook
@@ -45,25 +46,24 @@ class Dataset:
     synthetic: bool
     notes: tuple[str, ...]
     values: tuple[LabelValue, ...] = ()
+    extra: tuple[Example, ...] = ()
 
     @property
     def training_hash(self) -> str:
-        """16 hex digits that identify the texts and labels of train and validation."""
-        return self._hash_of("train", "validation")
+        """16 hex digits that identify the texts and labels of train, validation and the extra rows."""
+        return hash_examples([*self.parts["train"], *self.parts["validation"], *self.extra])
 
     @property
     def evaluation_hash(self) -> str:
         """16 hex digits of the texts and labels of validation and test. Figures with equal hashes can be compared."""
         # With validation, because the choice between runs is made on validation.
-        return self._hash_of("validation", "test")
-
-    def _hash_of(self, *names: str) -> str:
-        return hash_examples(example for name in names for example in self.parts[name])
+        return hash_examples([*self.parts["validation"], *self.parts["test"]])
 
 
 def hash_examples(examples: Iterable[Example]) -> str:
     """16 hex digits that identify the texts and labels of examples, independent of their order."""
-    rows = [(example.id, example.text, example.labels) for example in examples]
+    # Only other weights than 1 count, so that hashes of earlier versions stay valid.
+    rows = [(one.id, one.text, one.labels, *((one.weight,) if one.weight != 1 else ())) for one in examples]
     return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
 
 
@@ -78,7 +78,8 @@ def load_dataset(experiment: Experiment) -> Dataset:
     if data.train:
         files = _read_files(experiment)
         parts, notes = _file_parts(experiment, files)
-        dataset = _described(files.codebook, parts, data.train, [*files.notes, *notes], divided=not data.test)
+        notes = [*files.notes, *notes]
+        dataset = _described(experiment, files.codebook, parts, data.train, notes, divided=not data.test)
         return replace(dataset, values=files.values)
     # Imported here, so that training on files does not load the label store.
     from trainer.data.corpus import source_examples
@@ -87,7 +88,8 @@ def load_dataset(experiment: Experiment) -> Dataset:
     gold, source = source_examples(data.source, _store(experiment), codebook, data.codebook, named)
     examples = listed_examples(gold.examples, data.only, gold.aliases)
     parts, notes = _corpus_parts(experiment, examples, gold.aliases, gold.without_gold)
-    return _described(codebook, parts, source, [*gold.notes, *filter(None, [note]), *notes], divided=True)
+    notes = [*gold.notes, *filter(None, [note]), *notes]
+    return _described(experiment, codebook, parts, source, notes, divided=True)
 
 
 def dataset_of(examples: Sequence[Example], codebook: Codebook, experiment: Experiment, source: str) -> Dataset:
@@ -102,22 +104,26 @@ def dataset_of(examples: Sequence[Example], codebook: Codebook, experiment: Expe
         ExperimentError: there is nothing to train on, a label has no train example, or the split is impossible.
     """
     train, validation = _hold_out(examples, experiment)
-    return _described(codebook, {"train": train, "validation": validation, "test": []}, source, [], divided=True)
+    parts: Parts = {"train": train, "validation": validation, "test": []}
+    return _described(experiment, codebook, parts, source, [], divided=True)
 
 
-def _described(codebook: Codebook, parts: Parts, source: str, notes: Sequence[str], *, divided: bool) -> Dataset:
-    """Build a dataset from its parts, and append notes on the parts to the given notes."""
+def _described(
+    experiment: Experiment, codebook: Codebook, parts: Parts, source: str, notes: Sequence[str], *, divided: bool
+) -> Dataset:
+    """Build a dataset from its parts, add the extra rows, and append notes on both to the given notes."""
+    extra, extra_notes = extra_examples(experiment.data, codebook, parts)
     # Such a label could never be predicted, and a report with F1 = 0 would not say why.
-    if absent := absent_labels(codebook, parts["train"]):
+    if absent := absent_labels(codebook, [*parts["train"], *extra]):
         raise ExperimentError(
             f"{source}: no train example has the label {' or '.join(absent)}. Add examples with the missing labels, "
             "remove these labels from the codebook, or use other data."
         )
     split = Split(*(tuple(example.id for example in parts[name]) for name in PARTS))
     examples = [example for part in parts.values() for example in part]
-    own = (*_leak_notes(parts, divided=divided), *_draw_notes(parts["test"]), *_contradiction_notes(examples))
+    own = (*leak_notes(parts, divided=divided), *draw_notes(parts["test"]), *contradiction_notes(examples))
     synthetic = any(example.synthetic for example in examples)
-    return Dataset(codebook, parts, split, source, synthetic, (*notes, *own))
+    return Dataset(codebook, parts, split, source, synthetic, (*notes, *extra_notes, *own), extra=extra)
 
 
 def files_read(experiment: Experiment) -> list[str]:
@@ -125,34 +131,11 @@ def files_read(experiment: Experiment) -> list[str]:
     data, model = experiment.data, experiment.model
     sections = model, getattr(model, "cheap", None), getattr(model, "expensive", None)
     store = _store(experiment) if _from_store(experiment) else ""
-    files = data.train, data.validation, data.test, data.only, experiment.split.manifest, experiment.evaluation.corpus
-    named = [*files, _codebook_name(experiment), store]
+    extra = "" if data.extra == SEEDS else data.extra
+    files = [data.train, data.validation, data.test, data.only, extra]
+    files += [experiment.split.manifest, experiment.evaluation.corpus]
+    named = [*files, _codebook_name(experiment), store, getattr(model, "init", "")]
     return [name for name in [*named, *(getattr(section, "encoder", "") for section in sections)] if name]
-
-
-def _draw_notes(test: Sequence[Example]) -> Iterator[str]:
-    """Yield a warning if test examples were not drawn at random: their figures do not describe the corpus."""
-    picked = Counter(example.drawn for example in test if example.drawn not in ("", "random"))
-    if picked:
-        by = ", ".join(f"{strategy} {n}" for strategy, n in picked.most_common())
-        yield (
-            f"{picked.total()} of {counted(len(test), 'test sentence')} "
-            f"{'was' if picked.total() == 1 else 'were'} not drawn at random ({by}): the figures describe "
-            "the drawn sentences, not the corpus"
-        )
-
-
-def _contradiction_notes(examples: Iterable[Example]) -> Iterator[str]:
-    """Yield a warning if the same text has different labels: no classifier can be right on all rows with this text."""
-    readings: dict[str, set[frozenset[str]]] = {}
-    for example in examples:
-        readings.setdefault(example.text, set()).add(frozenset(example.labels))
-    disputed = [text for text, found in readings.items() if len(found) > 1]
-    if disputed:
-        yield (
-            f"{counted(len(disputed), 'text occurs', 'texts occur')} more than once, with different labels, e.g. "
-            f"'{disputed[0][:60]}': choose one label set per text"
-        )
 
 
 def _codebook(experiment: Experiment) -> tuple[Codebook, str]:
@@ -247,24 +230,6 @@ def _hold_out(examples: Sequence[Example], experiment: Experiment) -> tuple[list
         examples, (1 - share, share), experiment.seed, allow_large=experiment.split.allow_large_groups
     )
     return train, validation
-
-
-def _leak_notes(parts: Parts, *, divided: bool) -> Iterator[str]:
-    """Yield a warning if test rows also occur in train or validation.
-
-    If the rows were `divided` by `make_split`, near-duplicates share a part, but equal short texts may not.
-    """
-    learned, test = [*parts["train"], *parts["validation"]], parts["test"]
-    if divided:
-        known = {example.text for example in learned}
-        leaked, what = [example for example in test if example.text in known], "occur word for word among the"
-    else:
-        leaked, what = leaked_examples(learned, test), "are near-duplicates of"
-    if leaked:
-        yield (
-            f"{len(leaked)} of {counted(len(test), 'test row')} {what} train or validation rows, e.g. "
-            f"'{leaked[0].text[:60]}'"
-        )
 
 
 def absent_labels(codebook: Codebook, train: Sequence[Example]) -> list[str]:

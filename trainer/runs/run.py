@@ -51,6 +51,7 @@ from trainer.runs.publication.material import Contents
 from trainer.runs.publication.publishing import write_page
 from trainer.runs.tracking.connection import check_server
 from trainer.runs.tracking.record import UNTRACKED, Tracked, record_experiment
+from trainer.runs.tracking.registry import fetch_artefact
 from trainer.runs.tracking.track import PAGE, open_run
 
 logger = logging.getLogger(__name__)
@@ -79,7 +80,7 @@ def fit_model(experiment: Experiment, dataset: Dataset, *, checkpoints: Path | N
     # Before `fit`: a setting without effect must be reported at once, not after hours of training.
     if isinstance(classifier, CalibratedClassifier):
         _refuse_other_calibration(experiment)
-    classifier.fit(dataset.parts["train"], dataset.parts["validation"])
+    classifier.fit([*dataset.parts["train"], *dataset.extra], dataset.parts["validation"])
     calibration = _calibrate(experiment, dataset, classifier, checkpoints)
     seconds = time.perf_counter() - start
     return Fitted(Model(dataset.codebook, classifier, calibration), seconds)
@@ -111,14 +112,15 @@ def _unfitted(experiment: Experiment, dataset: Dataset, checkpoints: Path | None
     classifier = build_classifier(experiment.model, dataset.codebook, experiment.seed)
     if isinstance(classifier, ResumableClassifier):
         classifier.checkpoints = checkpoints
+    if init := getattr(experiment.model, "init", ""):
+        from trainer.model.start import start_from
+
+        start_from(classifier, fetch_artefact(init), init, [*dataset.parts["validation"], *dataset.parts["test"]])
     return classifier
 
 
 def _calibrate(
-    experiment: Experiment,
-    dataset: Dataset,
-    classifier: Classifier,
-    checkpoints: Path | None,
+    experiment: Experiment, dataset: Dataset, classifier: Classifier, checkpoints: Path | None
 ) -> Calibration:
     codebook, settings = dataset.codebook, experiment.calibration
     if isinstance(classifier, CalibratedClassifier):
@@ -138,8 +140,8 @@ def _crossfitted(
 ) -> tuple[Probabilities, NDArray[np.bool_]]:
     """Return out-of-fold raw probabilities and gold of train and validation.
 
-    The whole pipeline is refitted without each fold. For kinds that stop early, one of the other folds is used as
-    validation.
+    The whole pipeline is refitted without each fold, always with the extra rows. For kinds that stop early, one of the
+    other folds is used as validation.
     """
     pool = [*dataset.parts["train"], *dataset.parts["validation"]]
     n_folds = experiment.calibration.folds
@@ -154,7 +156,7 @@ def _crossfitted(
         stop_by = folds[(number + 1) % n_folds] if classifier.stops_early else []
         rest = [example for part in folds if part is not fold and part is not stop_by for example in part]
         with progress_stage(f"Fold {number + 1} of {n_folds}"):
-            classifier.fit(rest, stop_by)
+            classifier.fit([*rest, *dataset.extra], stop_by)
         held_out.append(_held_out(classifier, fold))  # no decisions yet: thresholds are tuned on all folds together
     raw, gold = zip(*held_out, strict=True)
     return np.concatenate(raw), np.concatenate(gold)
@@ -312,6 +314,8 @@ def fitted_manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted, va
         validation: the model's predictions for the validation part.
     """
     codebook, model = dataset.codebook, fitted.model
+    learned = [*dataset.parts["train"], *dataset.parts["validation"], *dataset.extra]
+    earlier = getattr(getattr(model.classifier, "initial", None), "training_ids", ())
     profile = make_profile(
         [example.text for example in dataset.parts["train"]],
         [example.text for example in validation.examples],
@@ -338,5 +342,5 @@ def fitted_manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted, va
         thresholds=dict(zip(codebook.label_names, map(float, model.calibration.thresholds), strict=True)),
         packages=package_versions(),
         profile=profile.model_dump(mode="json") if profile else None,
-        training_ids=training_ids(example for name in ("train", "validation") for example in dataset.parts[name]),
+        training_ids=tuple(sorted({*training_ids(learned), *earlier})),
     )

@@ -4,6 +4,7 @@ import json
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -31,8 +32,8 @@ from tests.trainer.conftest import (
     tiny_section,
     write_examples,
 )
-from trainer.classifiers.base import EncodingClassifier
-from trainer.classifiers.finetune import FinetuneClassifier
+from trainer.classifiers.base import EncodingClassifier, fitted
+from trainer.classifiers.finetune import FinetuneClassifier, Initial
 from trainer.cli import app
 from trainer.encoders.encoder import bundled_encoder
 from trainer.runs.run import checkpoint_folder, run_experiment
@@ -56,6 +57,59 @@ def fit_tiny(encoder: Path, codebook: Codebook = MULTI, *, seed: int = 1, **chan
 def tiny(tiny_encoder: Path) -> Callable[[str], FinetuneClassifier]:
     """The tiny classifier of each of `CODEBOOKS`, fitted once for all tests that only ask it."""
     return cache(lambda name: fit_tiny(tiny_encoder, CODEBOOKS[name]))
+
+
+def initial_of(classifier: FinetuneClassifier, folder: Path) -> Initial:
+    return Initial(save(classifier, folder), classifier.labels, fitted(classifier.settings_), "the first")
+
+
+STILL = {"learning_rate": 1e-12, "head_learning_rate": 1e-12, "weight_decay": 0}
+"""Settings with which training changes next to nothing."""
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("multi-label", "multi-label"), ("exclusive or none", "exclusive or none"), ("exclusive", "exclusive or none")],
+)
+def test_training_starts_from_another_model(
+    first: str, second: str, tiny: Callable[[str], FinetuneClassifier], isolated: Path
+) -> None:
+    source, codebook = tiny(first), CODEBOOKS[second]
+    examples = examples_for(codebook, 60)
+    classifier = FinetuneClassifier(codebook, tiny_section(Path("of no importance"), **STILL), seed=5)
+    classifier.initial = initial_of(source, isolated / "first")
+    classifier.fit(examples[:40], examples[40:])
+
+    shared = [classifier.labels.index(label) for label in source.labels]
+    ours, theirs = (model._engine().layer for model in (classifier, source))
+    np.testing.assert_allclose(ours.weight[shared], theirs.weight[: len(shared)], atol=1e-6)
+    np.testing.assert_allclose(classifier.embed(texts_of(examples)), source.embed(texts_of(examples)), atol=1e-4)
+    assert classifier.describe()["initial_model"] == "the first"
+    assert classifier.describe()["encoder"] == source.describe()["encoder"]
+
+
+def test_heads_are_matched_by_the_names_of_labels(tiny: Callable[[str], FinetuneClassifier], isolated: Path) -> None:
+    codebook = plain_codebook("truce", "weather", "aid")  # another order, and a new label
+    classifier = FinetuneClassifier(codebook, tiny_section(Path("of no importance"), **STILL), seed=5)
+    classifier.initial = initial_of(tiny("multi-label"), isolated / "first")
+    examples = [replace(one, labels=("weather",)) if not one.labels else one for one in make_examples(60)]
+    classifier.fit(examples[:40], examples[40:])
+
+    ours, theirs = (model._engine().layer for model in (classifier, tiny("multi-label")))
+    np.testing.assert_allclose(ours.weight[[2, 0]], theirs.weight, atol=1e-6)
+    np.testing.assert_allclose(ours.bias[[2, 0]], theirs.bias, atol=1e-6)
+
+
+def test_rows_of_weight_near_zero_teach_nothing(tiny_encoder: Path) -> None:
+    examples = examples_for(MULTI, 120)
+    wrong = [replace(one, id=f"w{one.id}", labels=("aid", "truce"), weight=1e-9) for one in examples[:64]]
+    taught = FinetuneClassifier(MULTI, tiny_section(tiny_encoder, batch_size=128), 1)
+    taught.fit([*examples[:64], *wrong], examples[64:])
+    misled = FinetuneClassifier(MULTI, tiny_section(tiny_encoder, batch_size=128), 1)
+    misled.fit([*examples[:64], *(replace(one, weight=1.0) for one in wrong)], examples[64:])
+    texts = [one.text for one in examples[64:] if not one.labels]
+
+    assert taught.predict_proba(texts).mean() < misled.predict_proba(texts).mean() - 0.1
 
 
 def save(classifier: FinetuneClassifier, folder: Path) -> Path:

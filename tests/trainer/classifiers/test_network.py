@@ -261,3 +261,23 @@ def test_computing_twice_ends_with_the_training() -> None:
     network.finish()
     flags = [module.gradient_checkpointing for module in network.modules() if hasattr(module, "gradient_checkpointing")]
     assert not any(flags)
+
+
+@pytest.mark.parametrize("kind", ["multi-label", "exclusive", "asymmetric"])
+def test_weights_of_rows_scale_their_losses(kind: str) -> None:
+    exclusive = kind == "exclusive"
+    gold = one_hot([0] * 8 + [1] * 2 + [2] * 2, 3)
+    network = small_network(3)
+    network.set_loss(gold, exclusive=exclusive, smoothing=0.1, most_weight=9.0, asymmetric=kind == "asymmetric")
+    labels = torch.tensor([0, 1, 2]) if exclusive else torch.eye(3)
+    ids = torch.arange(1, 10).reshape(3, 3)
+
+    def loss(*weights: float) -> float:
+        rows = {"row_weights": torch.tensor(weights)} if weights else {}
+        with torch.inference_mode():
+            return float(network(labels=labels, input_ids=ids, attention_mask=torch.ones_like(ids), **rows)["loss"])
+
+    assert loss(1, 1, 1) == pytest.approx(loss(), rel=1e-5)
+    assert loss(0.5, 0.5, 0.5) == pytest.approx(loss() / 2, rel=1e-5)
+    assert loss(1, 0, 0) + loss(0, 1, 0) + loss(0, 0, 1) == pytest.approx(loss(), rel=1e-5)
+    assert min(loss(1, 0, 0), loss(0, 1, 0), loss(0, 0, 1)) > 0

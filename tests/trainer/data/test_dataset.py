@@ -299,7 +299,7 @@ def test_the_starter_corpus_is_every_sentence_whose_readings_agree_or_were_adjud
 def test_a_codebook_that_does_not_fit_the_starter_corpus_is_refused_with_the_repair(change: dict[str, Any]) -> None:
     other = DIPLOMATIC.model_copy(update={"name": "mine"} | change)
     Path("mine.toml").write_text(dump_codebook(other), encoding="utf-8")
-    with pytest.raises(ExperimentError, match=r"'mine' 1\.1\.0 does not match .*data\.source = .store..*data\.train"):
+    with pytest.raises(ExperimentError, match=r"'mine' 1\.2\.0 does not match .*data\.source = .store..*data\.train"):
         load_dataset(experiment(data={"codebook": "mine.toml"}))
 
 

@@ -1,0 +1,72 @@
+"""Rows from elsewhere that join train: the starter corpus or any labelled file, `data.extra` of an experiment.
+
+They never join validation or test, so all figures and thresholds describe the experiment's own rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from labels.codebook.schema import Codebook
+from labels.errors import ExperimentError, counted
+from labels.records import Example
+from labels.text.duplicates import near_duplicates_of
+from labels.text.examples import ReadingOptions, read_labelled
+from trainer.config.sections import DataSection
+from trainer.data.splits import Parts
+
+SEEDS = "seeds"
+"""The value of `data.extra` for the starter corpus."""
+
+
+def extra_examples(data: DataSection, codebook: Codebook, parts: Parts) -> tuple[tuple[Example, ...], list[str]]:
+    """Read the extra rows, and leave out copies and near-duplicates of own rows, and rows of the same documents.
+
+    Relatives of train rows are left out too, because cross-fitting holds out train rows in turn.
+
+    Returns:
+        The rows, with the weight `data.extra_weight`, and notes on their numbers; both empty without `data.extra`.
+
+    Raises:
+        ExperimentError: the rows cannot be read under the codebook, or none is left.
+        DataError, CodebookError: the file is not valid.
+    """
+    if not data.extra:
+        return (), []
+    found = _read(data, codebook)
+    own = [example for part in parts.values() for example in part]
+    joined = tuple(replace(one, weight=data.extra_weight) for one in _without_relatives(found, own))
+    if not joined:
+        raise ExperimentError(
+            f'data.extra = "{data.extra}": all {counted(len(found), "row")} are in the data already, or are '
+            "near-duplicates of rows in it. Remove data.extra, or name other rows."
+        )
+    rows = counted(len(joined), "invented row" if all(one.synthetic for one in joined) else "row")
+    notes = [f"train also has {rows} from {data.extra}, each with weight {data.extra_weight:g}"]
+    if left_out := len(found) - len(joined):
+        rows = counted(left_out, "row")
+        notes.append(f"{rows} of data.extra left out: near-duplicates of rows in the data, or from the same documents")
+    return joined, notes
+
+
+def _read(data: DataSection, codebook: Codebook) -> Sequence[Example]:
+    if data.extra == SEEDS:
+        # Imported here, because training on files does not need the label store.
+        from trainer.data.corpus import seed_examples
+
+        return seed_examples(codebook).examples
+    options = ReadingOptions(data.text_column, data.label_column, data.blank)
+    return read_labelled([(Path(data.extra), "extra")], codebook, options).examples[0]
+
+
+def _without_relatives(rows: Sequence[Example], own: Sequence[Example]) -> list[Example]:
+    known = {key for one in own for key in (one.id, one.text)}
+    documents = {one.document_id for one in own if one.document_id}
+    near = set(near_duplicates_of([one.text for one in rows], [one.text for one in own]))
+    return [
+        one
+        for place, one in enumerate(rows)
+        if place not in near and not known & {one.id, one.text} and one.document_id not in documents
+    ]
