@@ -8,7 +8,7 @@ of a sentence: the labels that all of its annotators gave, or the labels that an
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from labels.records import PLANTED, RETESTS, Annotation
@@ -102,6 +102,15 @@ def standing_of_each(events: Iterable[Event]) -> list[Event]:
 def not_undone(events: Iterable[Event]) -> list[Event]:
     """Return the events that were not undone, in order."""
     return _in_order(_stacks(events))
+
+
+def reverts(undo: Annotation, event_id: str, events: Sequence[Annotation]) -> bool:
+    """Whether an undo that names no event would revert just this event, if it were made after these events."""
+    drawn = next((one for one in events if one.event_id == event_id), undo)
+    # In the log, an undo has the strategy and the probability of its draw.
+    same = replace(undo, strategy=drawn.strategy, inclusion_probability=drawn.inclusion_probability)
+    left = {one.event_id for one in not_undone([*events, same])}
+    return [one.event_id for one in not_undone(events) if one.event_id not in left] == [event_id]
 
 
 def kept_annotations(events: Iterable[Annotation]) -> list[list[Annotation]]:

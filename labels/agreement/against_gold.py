@@ -87,7 +87,9 @@ def planted_hits(
     events = list(events)
     stands, gold = standing(events), resolve(events, codebook, history).gold
     reader = VersionReader(codebook, history or CodebookHistory())
-    last = {(one.sentence_id, one.annotator): one for one in not_undone(events) if one.strategy == PLANTED}
+    # Nobody is measured by what they wrote after they had looked at others' decisions.
+    planted = (one for one in not_undone(events) if one.strategy == PLANTED and not one.informed)
+    last = {(one.sentence_id, one.annotator): one for one in planted}
     pairs: list[_Pair] = []
     for (sentence, annotator), decision in sorted(last.items()):
         verdict = stands.adjudications.get(sentence)

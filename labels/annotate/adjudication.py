@@ -95,7 +95,8 @@ class AdjudicationSession(Session):
         # The annotations are not resolved here: the adjudicator sees every annotator's decision.
         opinions = (*self._coders(identifier), *(map(self._opinion, [verdict] if verdict else [])))
         answers = answer_keys(opinions, self._codebook)
-        return replace(self._make_item(identifier), opinions=opinions, news=self._news, answers=answers)
+        item = self._make_item(identifier)
+        return replace(item, opinions=opinions, news=self._news or item.news, answers=answers)
 
     def _coders(self, identifier: str) -> Sequence[Opinion]:
         """The annotators' decisions, sorted by name or, without names, in an order that only the sentence decides."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from labels.annotate.items import Item, Opinion, in_words
 from labels.annotate.session import Session
 from labels.codebook.schema import Codebook
 from labels.errors import InputError, did_you_mean
-from labels.gold import standing
-from labels.records import Annotation, State
+from labels.gold import not_undone, standing
+from labels.records import PLANTED, Annotation, Basis, State
 from labels.sampling.drawing import search_terms
 from labels.store import Store
 from labels.unicode import search_form
@@ -80,13 +80,11 @@ class ReviewSession(Session):
     ) -> None:
         filters = filters or Filters()
         _check(filters, codebook)
-        self._unblind, self._corrected = unblind, ""
+        self._unblind, self._news = unblind, ""
         self._store, self._codebook = store, codebook
-        own = standing(store.events.all(annotator=annotator)).annotations.values()
-        decided = sorted(own, key=lambda decision: decision.created_at)
+        decided = sorted(_own(store, annotator), key=lambda decision: decision.created_at)
         texts = {one.id: one.text for one in store.documents.sentences(one.sentence_id for one in decided)}
         found = [one for one in decided if self._matches(one, texts[one.sentence_id], filters)]
-        self._first = len(found)
         order = [decision.sentence_id for decision in reversed(found)]
         super().__init__(store, codebook, annotator, order=order, decisions=found, clock=clock)
 
@@ -105,27 +103,43 @@ class ReviewSession(Session):
         others = tuple(f"{opinion.role}: {in_words(opinion, opinion.reading)}" for opinion in self._others(identifier))
         return Row(position, one.created_at, in_words(one, self._read(one)), one.note, " ".join(text.split()), others)
 
+    @property
+    def corrected(self) -> int:
+        """The number of sentences whose decision was corrected in this session, without undone corrections."""
+        return sum(decision.event_id not in self._before for decision in self._standing.values())
+
     def undo(self) -> bool:
         """Undo the last correction of this session; returns False if there is none."""
-        self._corrected = ""
-        return len(self._decisions) > self._first and super().undo()
+        self._news = ""
+        return super().undo()
+
+    def _to_undo(self) -> Annotation | None:
+        found = super()._to_undo()
+        return found if found is not None and found.event_id in self._own else None
 
     def go_to(self, position: int) -> bool:
         """Go to the sentence at a position, counted from 1; returns False if there is no such position."""
-        self._corrected = ""
+        self._news = ""
         return super().go_to(position)
+
+    def _record(self, state: State, labels: tuple[str, ...], note: str, basis: Basis = "") -> None:
+        """Record a correction; a decision that stays as it is is not recorded again."""
+        before = self._standing[self._current_id()]
+        reading = self._read(before)
+        as_before = reading is not None and not reading.undecided and set(reading.labels) == set(labels)
+        if not as_before or (before.state, before.note) != (state, note):
+            super()._record(state, labels, note, basis)
+            self._news = "Corrected."
+            return
+        self.keep_draft((), "")
+        self._news = "Nothing changed: this is your decision as it stands."
 
     def _next_undecided(self, start: int) -> int | None:
         """Stay at the sentence: all are decided, and the screen shows the correction."""
         return start if self._order else None
 
-    def _append(self, decision: Annotation) -> None:
-        super()._append(decision)
-        self._corrected = decision.sentence_id
-
     def _look_up(self, identifier: str) -> Item:
-        news = "Corrected." if self._corrected == identifier else ""
-        return replace(self._make_item(identifier), opinions=self._others(identifier), news=news)
+        return replace(self._make_item(identifier), opinions=self._others(identifier), news=self._news)
 
     def _others(self, identifier: str) -> tuple[Opinion, ...]:
         """The others' decisions, if they may be seen; the store records that they were."""
@@ -165,6 +179,16 @@ class ReviewSession(Session):
         reading = self._read(decision)
         labels = decision.labels if reading is None else (*reading.labels, *reading.undecided)
         return decision.state == "reviewed" and (label in labels if label != NONE else not labels)
+
+
+def _own(store: Store, annotator: str) -> Iterable[Annotation]:
+    """The annotator's decisions that stand, and those on planted sentences.
+
+    Decisions on planted sentences never stand, but whoever misses them in the list knows which sentences were planted.
+    """
+    events = store.events.all(annotator=annotator)
+    found = {one.sentence_id: one for one in not_undone(events) if one.strategy == PLANTED}
+    return (found | {sentence: one for (sentence, _), one in standing(events).annotations.items()}).values()
 
 
 def _check(filters: Filters, codebook: Codebook) -> None:

@@ -11,6 +11,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
 from statistics import median
 
@@ -38,7 +39,7 @@ class Session(ABC):
         clock: function that returns a time in seconds, to measure how long each decision takes.
 
     Attributes:
-        today: the number of the annotator's decisions since midnight in all sessions, including undone decisions.
+        today: the number of the annotator's decisions since midnight in all sessions, without undone decisions.
     """
 
     _kind: EventKind = "annotate"
@@ -58,15 +59,16 @@ class Session(ABC):
         self._annotator = annotator
         self._clock = clock
         self._order = order
+        self._before = {decision.event_id for decision in decisions}
         self._remember(decisions)
         self._cursor = self._next_undecided(0)
         self._shown, self._shown_at = "", clock()
         self._item: Item | None = None
-        self._undone: set[str] = set()
+        self._undone: dict[str, str] = {}
+        self._own: set[str] = set()
         self._times: list[float] = []
-        self.today = store.events.count_since(annotator, last_midnight())
-        # Events refer to the codebook by its hash, so the store must have the codebook before the first event.
-        store.codebooks.add(codebook)
+        self._midnight = last_midnight()
+        self.today = self._store.events.count_since(self._annotator, self._midnight)
 
     @property
     @abstractmethod
@@ -142,6 +144,7 @@ class Session(ABC):
             decision=decision,
             reading=None if decision is None else self._read(decision),
             undone=identifier in self._undone,
+            news=self._undone.get(identifier, ""),
         )
 
     @cached_property
@@ -272,22 +275,30 @@ class Session(ABC):
         self._record("not_a_sentence", (), note)
 
     def undo(self) -> bool:
-        """Undo the last standing decision and go back to its sentence; returns False if there is no decision.
+        """Undo a standing decision and go back to its sentence; returns False if there is none to undo.
 
-        The labels and note of the decision are now the draft, and the decision that stood before stands again.
+        This is the last decision of this session or else, as the item's news then says, the last one made before it
+        began; never one that another window makes meanwhile. The labels and note of the decision are now the draft, and
+        the decision that stood before stands again.
         """
-        if not self._decisions:
+        undone = self._to_undo()
+        if undone is None:
             return False
-        undone = self._decisions[-1]
         identifier = undone.sentence_id
-        self._store.events.add([self._complete(self._event(identifier, "undo"))])
+        stood = self._store.events.undo(self._complete(self._event(identifier, "undo")), undone.event_id)
         # The decision becomes a draft again, so that a slip of the finger costs one key.
         labels = tuple(label for label in undone.labels if label in self._codebook.label_names)
         self._store.events.keep_draft(identifier, self._annotator, Draft(labels, undone.note))
-        self._remember(self._decisions[:-1])
-        self._undone.add(identifier)
+        self._remember([one for one in self._decisions if one.event_id != undone.event_id])
+        news = "" if undone.event_id in self._own else _earlier(undone)
+        self._undone[identifier] = news if stood else "This decision was already undone in another window."
+        self.today = self._store.events.count_since(self._annotator, self._midnight)
         self._cursor, self._item, self._shown = self._order.index(identifier), None, ""
         return True
+
+    def _to_undo(self) -> Annotation | None:
+        own, earlier = ([one for one in self._decisions if one.event_id in ids] for ids in (self._own, self._before))
+        return next(reversed(own or earlier), None)
 
     def _current_id(self) -> str:
         assert self._cursor is not None, "there is no current sentence"
@@ -298,10 +309,14 @@ class Session(ABC):
         seconds = round(self._clock() - self._shown_at, 3)
         event = self._event(identifier, self._kind)
         event = self._complete(replace(event, state=state, labels=labels, note=note, seconds=seconds, basis=basis))
+        # Events refer to the codebook by its hash, so the store must have the codebook before the first event.
+        if not self._own:
+            self._store.codebooks.add(self._codebook)
         # The store comes first: if it refuses the event, there is no decision.
         self._append(event)
+        self._own.add(event.event_id)
         self._remember([*self._decisions, event])
-        self._undone.discard(identifier)
+        self._undone.pop(identifier, None)
         self._times.append(seconds)
         self.today += 1
         self._cursor = self._next_undecided(self._order.index(identifier))
@@ -325,3 +340,9 @@ class Session(ABC):
             codebook_hash=self._codebook.hash,
             created_at=now(),
         )
+
+
+def _earlier(decision: Annotation) -> str:
+    """The news of an undo that concerns a decision from before the session began."""
+    moment = datetime.fromisoformat(decision.created_at).astimezone()
+    return f"Undone: your decision of {moment:%Y-%m-%d %H:%M}, made before this window was opened."

@@ -17,6 +17,7 @@ from labels.sampling.strategies import BLIND, Assignment, lease_end, next_assign
 from labels.sampling.suggestions import Suggester, Suggestion
 from labels.store import Draw, DrawItem, Store
 
+_ELSEWHERE = "You decided on this sentence in another window."
 _SKIPPED = "You skipped this sentence. Decide now, or skip it again to leave it to others."
 
 
@@ -30,6 +31,9 @@ class LabellingSession(Session):
         request: the draw to make if the annotator has no unfinished draw of this kind.
         suggester: makes suggestions, which are recorded with each decision; None for no suggestions.
         clock: function that returns a time in seconds, to measure how long each decision takes.
+
+    Attributes:
+        continues: whether the draw was made before and is unfinished.
 
     Raises:
         InputError: see `labels.sampling.strategies.next_assignment`.
@@ -47,6 +51,7 @@ class LabellingSession(Session):
     ) -> None:
         assignment = next_assignment(store, annotator, request or DrawRequest()) or Assignment((), frozenset())
         self._draws, self._items = _in_order(assignment)
+        self.continues = assignment.continues
         self._suggester = suggester
         self._again: set[str] = set()
         ids = [draw.id for draw in assignment.draws]
@@ -79,23 +84,34 @@ class LabellingSession(Session):
 
     def _look_up(self, identifier: str) -> Item:
         drawn, draw = self._items[identifier], self._draws[identifier]
+        elsewhere = self._look_elsewhere(identifier)
         suggestion = self._suggestion(identifier)
         decision = self._standing.get(identifier)
         offered = identifier in self._again and decision is not None and decision.state == "skipped"
         asked, kept = self._new_labels(identifier) if draw.strategy == "relabel" else ((), ())
         replaces = bool(asked) and self._codebook.exclusive
+        item = self._make_item(identifier)
         return replace(
-            self._make_item(identifier),
+            item,
             asked=asked,
             kept=kept,
             replaces=replaces,
             question=_question(asked, kept, replaces),
-            news=_SKIPPED if offered else "",
+            news=item.news or (_ELSEWHERE if elsewhere else _SKIPPED if offered else ""),
             suggestion=None if suggestion is None or suggestion.blind else suggestion,
             withheld=suggestion is not None and suggestion.blind,
             previous=drawn.previous,
             reason=drawn.stratum if draw.strategy == "relabel" else "",
         )
+
+    def _look_elsewhere(self, identifier: str) -> bool:
+        """Take up decisions that another window of the annotator made or undid; returns whether one stands."""
+        draws = {draw.id for draw in self._draws.values()}
+        events = self._store.events.all(annotator=self._annotator, sentence_ids=[identifier])
+        found = not_undone(event for event in events if event.draw_id in draws)
+        others = [one for one in self._decisions if one.sentence_id != identifier]
+        self._remember(sorted([*others, *found], key=lambda one: one.created_at))
+        return bool(found) and found[-1].event_id not in self._own | self._before
 
     def _new_labels(self, identifier: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The labels that the codebook added and that are undecided on a sentence, and the labels that stay.

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.label import PlainOption, report_similar_names, run_session
+from labels.cli.labelling.label_options import PlainOption
+from labels.cli.labelling.sessions import report_similar_names, run_session
 from labels.cli.terminal import AnnotatorOption, CodebookOption, StoreOption, console, opened_store, print_next
 from labels.environment.settings import command
 from labels.errors import InputError, counted
+
+if TYPE_CHECKING:
+    from labels.codebook.schema import Codebook
+    from labels.store import Store
 
 MajorityOption = Annotated[
     bool,
@@ -33,27 +38,38 @@ def adjudicate_command(
     codebook: CodebookOption = None,
 ) -> None:
     """Resolve disagreements between annotators; their annotations are kept next to your decision."""
-    from labels.annotate.adjudication import AdjudicationSession
-    from labels.annotate.majority import settle_by_majority
 
     if majority and (blind or plain):
         raise InputError("--majority asks no questions. Remove --blind and --plain, or remove --majority.")
     with opened_store(store, codebook) as (opened, book, settings):
-        if majority:
-            found = settle_by_majority(opened, book, annotator)
-            disputes = counted(found.settled + found.left, "dispute")
-            console.print(f"{found.settled} of {disputes} settled by majority, {found.left} left.")
-            rest = ("adjudicate", "--annotator", annotator) if found.left else ("agreement",)
-            print_next(command(*rest, store=settings.store, codebook=settings.codebook))
-            return
-        session = AdjudicationSession(opened, book, annotator, blind=blind)
-        if not session.total:
-            console.print(f"Nothing to adjudicate in {opened.name}: annotators do not disagree on any sentence.")
-            return
-        report_similar_names(opened, annotator)
-        with opened.windows.open(annotator) as windows:
-            run_session(session, book, annotator, plain=plain, windows=windows)
-        others = f", {session.decided_by_others} of them by others" if session.decided_by_others else ""
-        disputes = counted(session.total, "dispute")
-        console.print(f"{session.decided} of {disputes} decided{others}. All decisions are saved in {opened.name}.")
-    print_next(command("agreement", store=settings.store, codebook=settings.codebook))
+        opened.codebooks.refuse_foreign(book)
+        decide = _settle(opened, book, annotator) if majority else _decide(opened, book, annotator, blind, plain)
+    words = ["adjudicate", "--annotator", annotator, *["--blind"] * blind] if decide else ["agreement"]
+    print_next(command(*words, store=settings.store, codebook=settings.codebook))
+
+
+def _settle(store: Store, codebook: Codebook, annotator: str) -> bool:
+    """Settle disputes by majority; returns whether disputes are left."""
+    from labels.annotate.majority import settle_by_majority
+
+    found = settle_by_majority(store, codebook, annotator)
+    disputes = counted(found.settled + found.left, "dispute")
+    console.print(f"{found.settled} of {disputes} settled by majority, {found.left} left.")
+    return bool(found.left)
+
+
+def _decide(store: Store, codebook: Codebook, annotator: str, blind: bool, plain: bool) -> bool:
+    """Ask for decisions on the disputed sentences; returns whether disputes are left."""
+    from labels.annotate.adjudication import AdjudicationSession
+
+    session = AdjudicationSession(store, codebook, annotator, blind=blind)
+    if not session.total:
+        console.print(f"Nothing to adjudicate in {store.name}: annotators do not disagree on any sentence.")
+        return False
+    report_similar_names(store, annotator)
+    with store.windows.open(annotator) as windows:
+        run_session(session, codebook, annotator, plain=plain, windows=windows)
+    others = f", {session.decided_by_others} of them by others" if session.decided_by_others else ""
+    disputes = counted(session.total, "dispute")
+    console.print(f"{session.decided} of {disputes} decided{others}. All decisions are saved in {store.name}.")
+    return bool(session.remaining)

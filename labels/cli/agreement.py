@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -22,12 +22,15 @@ from labels.environment.settings import relabel_command
 from labels.errors import counted
 
 if TYPE_CHECKING:
+    from labels.agreement.against_gold import CoderScore
     from labels.agreement.coefficients import Estimate
     from labels.agreement.comparisons import Figures, PairAgreement
+    from labels.agreement.competence import CompetenceReport
     from labels.agreement.report import AgreementReport, Block, Confusion, Retest
     from labels.agreement.suggestion_effect import Contrast, SuggestionEffect
     from labels.codebook.schema import Codebook
     from labels.environment.settings import Settings
+    from labels.store import Store
 
 _MANY_PAIRS = 12
 _UNBIASED = "Randomly drawn sentences, no suggestion shown"
@@ -58,11 +61,7 @@ def agreement_command(
     json: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this JSON file.")] = None,
 ) -> None:
     """Measure the agreement of annotators: kappa, alpha and AC1 per label with intervals, and coders against gold."""
-    from labels.agreement.against_gold import against_gold, planted_hits
     from labels.agreement.coefficient_plot import check_plot
-    from labels.agreement.competence import competence as estimate_competence
-    from labels.agreement.report import agreement, retest_agreement
-    from labels.agreement.suggestion_effect import suggestion_effect
     from labels.output.drafts import check_file
 
     with opened_store(store, codebook) as (opened, book, settings):
@@ -71,32 +70,54 @@ def agreement_command(
                 check_file(path)  # before the bootstrap, which can take minutes
         if plot is not None:
             check_plot(plot)
-        events = opened.events.all()
-        sentences = opened.documents.by_first_version({event.sentence_id for event in events})
-        history = opened.codebooks.history()
-    report = agreement(events, sentences, book, history)
-    scores = against_gold(events, book, history)
-    hits = planted_hits(events, book, history)
-    effect = suggestion_effect(events, sentences, book, history) if suggestions else None
-    retests = retest_agreement(events, sentences, book, history) if retest else None
-    skills = estimate_competence(events, sentences, book, history) if competence else None
+        reports = _measure(opened, book, suggestions=suggestions, retest=retest, competence=competence)
     if json is not None:
-        reports = {"agreement": report, "against_gold": scores, "planted": hits}
-        _write_json(json, reports | {"suggestions": effect, "retest": retests, "competence": skills}, book)
-    drawn = _plot(report, plot) if plot is not None else False
-    _print_report(report, book, settings)
-    print_against_gold(scores)
-    print_planted(hits)
-    if effect is not None:
-        _print_suggestion_effect(effect)
-    if retests is not None:
-        _print_retests(retests, book)
-    if skills is not None:
-        print_competence(skills)
+        _write_json(json, reports, book)
+    drawn = _plot(reports.agreement, plot) if plot is not None else False
+    _print_report(reports.agreement, book, settings)
+    print_against_gold(reports.against_gold)
+    print_planted(reports.planted)
+    if reports.suggestions is not None:
+        _print_suggestion_effect(reports.suggestions)
+    if reports.retest is not None:
+        _print_retests(reports.retest, book)
+    if reports.competence is not None:
+        print_competence(reports.competence)
     if json is not None:
         console.print(f"Written to {json}.")
     if plot is not None:
         console.print(f"Plot written to {plot}." if drawn else "No plot: no sentence has reviews by two annotators.")
+
+
+class _Reports(NamedTuple):
+    """All figures, under the names that they have in the JSON file; None if they were not asked for."""
+
+    agreement: AgreementReport
+    against_gold: tuple[CoderScore, ...]
+    planted: tuple[CoderScore, ...]
+    suggestions: SuggestionEffect | None
+    retest: tuple[Retest, ...] | None
+    competence: CompetenceReport | None
+
+
+def _measure(store: Store, codebook: Codebook, *, suggestions: bool, retest: bool, competence: bool) -> _Reports:
+    """Compute the figures from all events of a store."""
+    from labels.agreement.against_gold import against_gold, planted_hits
+    from labels.agreement.competence import competence as estimate_competence
+    from labels.agreement.report import agreement, retest_agreement
+    from labels.agreement.suggestion_effect import suggestion_effect
+
+    store.codebooks.refuse_foreign(codebook)
+    events, history = store.events.all(), store.codebooks.history()
+    sentences = store.documents.by_first_version({event.sentence_id for event in events})
+    return _Reports(
+        agreement(events, sentences, codebook, history),
+        against_gold(events, codebook, history),
+        planted_hits(events, codebook, history),
+        suggestion_effect(events, sentences, codebook, history) if suggestions else None,
+        retest_agreement(events, sentences, codebook, history) if retest else None,
+        estimate_competence(events, sentences, codebook, history) if competence else None,
+    )
 
 
 def _plot(report: AgreementReport, path: Path) -> bool:
@@ -111,14 +132,14 @@ def _plot(report: AgreementReport, path: Path) -> bool:
     return False
 
 
-def _write_json(path: Path, reports: Mapping[str, Any], codebook: Codebook) -> None:
+def _write_json(path: Path, reports: _Reports, codebook: Codebook) -> None:
     from dataclasses import asdict
     from json import dumps
 
     from labels.output.drafts import write_whole
 
     content: dict[str, Any] = {"codebook": codebook.name, "version": codebook.version, "codebook_hash": codebook.hash}
-    for name, report in reports.items():
+    for name, report in reports._asdict().items():
         if report is not None:
             content[name] = [asdict(entry) for entry in report] if isinstance(report, tuple) else asdict(report)
     write_whole(path, [dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"])
@@ -204,8 +225,8 @@ def _rows(figures: Figures, codebook: Codebook) -> Iterator[_Row]:
 
 
 def _row_cells(n: int, name: str, prevalence: float | None, *estimates: Estimate | None) -> tuple[str, ...]:
-    share = "" if prevalence is None else number(prevalence)
-    return (name, str(n), share, *(cell for one in estimates for cell in (_cells(one) if one else ("", ""))))
+    cells = (cell for one in estimates for cell in (_cells(one) if one else (number(None), number(None))))
+    return (name, str(n), number(prevalence), *cells)
 
 
 def _print_pairs(pairs: Sequence[PairAgreement]) -> None:

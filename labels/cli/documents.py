@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,8 +15,6 @@ from labels.errors import InputError, counted
 if TYPE_CHECKING:
     from labels.store import DocumentSummary, Store
 
-_BEGINNING = 40
-"""The maximum number of characters shown of a text without a title."""
 _STATES = ("stored", "removed", "purged")
 
 app = typer.Typer(invoke_without_command=True, help="List, remove, restore or purge the documents in a store.")
@@ -120,22 +117,20 @@ def _found(store: Store, ids: Sequence[str]) -> list[DocumentSummary]:
 
 
 def _cells(one: DocumentSummary) -> tuple[str, ...]:
+    from labels.store.documents import document_name
+
     version = f"version of {one.version_of}" if one.version_of else ""
     state = ", ".join(word for word in (one.state, version) if word)
     return (
         one.id,
         one.source,
-        one.title or _first_words(one.beginning),
+        # As on the labelling screen.
+        one.title or document_name(one.source, one.beginning),
         one.date,
         str(one.to_label),
         str(one.decisions),
         state,
     )
-
-
-def _first_words(text: str) -> str:
-    """The beginning of a text in quotation marks, on one line."""
-    return f"“{shorten(text, _BEGINNING, placeholder=' …')}”" if text.strip() else ""
 
 
 def _print_extent(what: str, documents: Sequence[DocumentSummary], unchanged: int) -> None:

@@ -31,6 +31,7 @@ from labels.unicode import clean
 if TYPE_CHECKING:
     from labels.codebook.schema import Codebook
     from labels.environment.settings import Settings
+    from labels.exchange.driver import Imported
     from labels.sampling.drawing import DrawRequest
     from labels.store import Store
 
@@ -42,6 +43,22 @@ _NAMES = (
 _CARRIED = {"events": "all events", "decisions": "standing decisions", "gold": "gold labels"}
 FormatOption = Annotated[str, typer.Option("--format", help=f"Format of the file: {_NAMES}.", metavar="FORMAT")]
 
+UndoOption = Annotated[
+    str, typer.Option("--undo", help="Withdraw the decisions of an earlier import instead.", metavar="BATCH")
+]
+UnnamedOption = Annotated[
+    str, typer.Option("--annotator", help="Annotator to record if the file does not name one.", metavar="NAME")
+]
+ControlOption = Annotated[
+    str,
+    typer.Option(
+        "--control",
+        help="Name of the control, question or key that contains the labels, if the file has several. "
+        "Separate several names with commas.",
+        metavar="NAME",
+    ),
+]
+
 
 @app.command("import", epilog="Example: communique annotations import ana.jsonl --format prodigy")
 def annotations_import(
@@ -49,24 +66,12 @@ def annotations_import(
         Path | None, typer.Argument(help="The file to import; for huggingface, it can be a folder.", metavar="FILE")
     ] = None,
     format: FormatOption = "jsonl",
-    undo: Annotated[
-        str, typer.Option("--undo", help="Withdraw the decisions of an earlier import instead.", metavar="BATCH")
-    ] = "",
-    annotator: Annotated[
-        str, typer.Option("--annotator", help="Annotator to record if the file does not name one.", metavar="NAME")
-    ] = "",
+    undo: UndoOption = "",
+    annotator: UnnamedOption = "",
     text_column: TextColumnOption = "",
     label_column: LabelColumnOption = "",
     blank: BlankOption = None,
-    control: Annotated[
-        str,
-        typer.Option(
-            "--control",
-            help="Name of the control, question or key that contains the labels, if the file has several. "
-            "Separate several names with commas.",
-            metavar="NAME",
-        ),
-    ] = "",
+    control: ControlOption = "",
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
@@ -91,10 +96,14 @@ def annotations_import(
     options = {name: value for name, value in given.items() if value.strip()}
     # The file is read before the store is opened, so an invalid file does not create a new store.
     batch = read_file(file, book, format, annotator, **options)
-    unit = batch.format.unit if batch.format else "decisions"
     with filled_store(settings.store) as opened:
         done = add_batch(opened, batch, book)
-    console.print(f"{unit.capitalize()} added to {opened.name}: {done.new} (already there: {done.known}).")
+    _print_import(done, batch.format.unit if batch.format else "decisions", opened.name, settings.store)
+
+
+def _print_import(done: Imported, unit: str, name: str, store: str) -> None:
+    """Print what an import added and left out, and how to withdraw it."""
+    console.print(f"{unit.capitalize()} added to {name}: {done.new} (already there: {done.known}).")
     if done.texts:
         console.print(f"Sentences in the file: {done.texts}, of which {done.known_texts} were already in the store.")
     _print_counts("Without a decision, kept as unseen sentences", done.unseen)
@@ -102,8 +111,8 @@ def annotations_import(
     for note in done.notes:
         console.print(f"Note: {note}.")
     if done.batch:
-        again = command("annotations", "import", "--undo", done.batch, store=settings.store)
-        console.print(f"This import is batch {done.batch}. To withdraw it: {again}", soft_wrap=True)
+        again = command("annotations", "import", "--undo", done.batch, store=store)
+        console.print(f"To undo this import (batch {done.batch}), type: {again}", soft_wrap=True)
 
 
 def _undo_import(file: Path | None, batch: str, store: str) -> None:
@@ -122,7 +131,7 @@ def _undo_import(file: Path | None, batch: str, store: str) -> None:
         done = opened.imports.undo(batch)
         console.print(f"{counted(done.events, 'event')} of import {batch} withdrawn from {opened.name}.")
     back = command("annotations", "import", "--undo", done.id, store=store)
-    console.print(f"This undoing is batch {done.id}. To bring the decisions back: {back}", soft_wrap=True)
+    console.print(f"To bring these decisions back (batch {done.id}), type: {back}", soft_wrap=True)
 
 
 @app.command("batches", epilog="Example: communique annotations batches --store team.db")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,16 @@ from labels.errors import CodebookError, CommuniqueError, counted
 if TYPE_CHECKING:
     from labels.codebook.schema import Codebook
     from labels.environment.settings import Settings
-    from labels.gold import Resolution
     from labels.store import Store
+
+
+_EXPLAINED = {
+    "": "(unknown)",
+    "planted": "planted (known answers; only measure)",
+    "retest-only": "retest (own decisions again; only measure)",
+    "retest": "retest (of an earlier release; replaced decisions)",
+}
+"""Strategies that are not typed by these names, in words."""
 
 
 def status_command(store: StoreOption = None, codebook: CodebookOption = None) -> None:
@@ -34,13 +43,14 @@ def status_command(store: StoreOption = None, codebook: CodebookOption = None) -
     given = codebook_in_use(settings) if codebook else None
     with Store(settings.store, create=False) as opened:
         warn_of_place(settings.store)
+        reference = _codebook_of(opened, given, settings)
         _print_extent(opened)
         _print_annotators(opened, last_midnight())
         _print_labels(opened)
         _print_strategies(opened)
-        _print_waiting(opened, settings)
-        _print_disputes(opened, given, settings)
-        _print_relabelling(opened)
+        _print_waiting(opened, settings, reference)
+        _print_disputes(opened, given, settings, reference)
+        _print_relabelling(opened, reference)
         _print_scores(opened)
         _print_kept_version(opened, settings)
 
@@ -50,6 +60,34 @@ def _print_kept_version(store: Store, settings: Settings) -> None:
 
     if shipped_versions(settings.codebook) and (note := store.codebooks.in_use(settings.codebook)[1]):
         console.print(f"Note: {note}", soft_wrap=True)
+
+
+def _codebook_of(store: Store, given: Codebook | None, settings: Settings) -> str:
+    """The codebook for the commands that are named: that in use or, if it is unrelated, that of the last decision.
+
+    Raises:
+        CodebookError: a codebook is given, and it is unrelated to the decisions.
+    """
+    if not store.codebooks.of_decisions():
+        return settings.codebook
+
+    if given is not None:
+        store.codebooks.refuse_foreign(given)
+        return settings.codebook
+    last = store.codebooks.all().get(store.waiting.last_codebook())
+    try:
+        store.codebooks.refuse_foreign(codebook_in_use(settings))
+    except CommuniqueError:
+        if last is None:
+            return settings.codebook
+        console.print(
+            f"The decisions were made under codebook {last.name}@{last.hash}, which the codebook in the settings "
+            f"({settings.codebook}) has nothing to do with. Commands that read them need "
+            f"`--codebook {last.name}@{last.hash}`.",
+            soft_wrap=True,
+        )
+        return f"{last.name}@{last.hash}"
+    return settings.codebook
 
 
 def _print_extent(store: Store) -> None:
@@ -68,15 +106,13 @@ def _print_annotators(store: Store, today: str) -> None:
         following = command("label", "--annotator", "YOUR_NAME", store=store.name)
         console.print(f"No annotations yet. Next: {following}", soft_wrap=True)
         return
-    headings = ("annotator", "reviewed", "none", "skipped", "with note", "today", "reserved", "median s", "last")
+    states = ("reviewed", "of these\nnone", "skipped", "not a\nsentence")
+    headings = ("annotator", *states, "with\nnote", "today", "reserved", "median\nseconds", "last")
     rows = []
     for one in found:
-        counts = (one.reviewed, one.none, one.skipped, one.noted, one.today, one.reserved)
+        counts = (one.reviewed, one.none, one.skipped, one.not_a_sentence, one.noted, one.today, one.reserved)
         rows.append((one.annotator, *map(str, counts), number(one.seconds, 1), local_time(one.last)))
     console.print(table(headings, rows))
-    if outside := [one for one in found if one.not_a_sentence]:
-        rows = [(one.annotator, str(one.not_a_sentence)) for one in outside]
-        console.print(table(("annotator", "not a sentence"), rows))
     if adjudicators := [one for one in found if one.adjudicated]:
         rows = [(one.annotator, str(one.adjudicated)) for one in adjudicators]
         console.print(table(("adjudicator", "adjudicated"), rows))
@@ -98,42 +134,53 @@ def _print_labels(store: Store) -> None:
 
 def _print_strategies(store: Store) -> None:
     rows = [
-        (one.strategy or "(unknown)", str(one.drawn), str(one.reviewed), str(one.skipped))
+        (
+            _EXPLAINED.get(one.strategy, one.strategy),
+            *map(str, (one.drawn, one.reviewed, one.skipped, one.not_a_sentence)),
+        )
         for one in store.counts.strategies()
     ]
     if rows:
-        console.print(table(("drawn by", "sentences", "reviewed", "skipped"), rows))
+        console.print(table(("drawn by", "sentences", "reviewed", "skipped", "not a\nsentence"), rows))
 
 
 # -- what waits
 
 
-def _print_waiting(store: Store, settings: Settings) -> None:
-    """Print the sentences that wait for another coder, the skipped sentences, and the drafts."""
+def _print_waiting(store: Store, settings: Settings, codebook: str) -> None:
+    """Print the open draws, the sentences that wait for another coder, the skipped sentences, and the drafts."""
+    from labels.sampling.exhausted import continuing, drafted
+
+    for draw, following in continuing(store, codebook):
+        _print_line(f"Open draw of {draw.annotator} ({draw.option}): {len(draw.pending)} undecided", following)
     coders = settings.team.coders_per_sentence
-    label = partial(command, "label", store=settings.store, codebook=settings.codebook)
+    label = partial(command, "label", store=settings.store, codebook=codebook)
     anyone = ("--annotator", "YOUR_NAME", "--strategy")
     if waiting := len(store.draws.overlap_candidates(coders=coders)):
         which = "a second coder" if coders == 2 else f"another of {coders} coders"
         _print_line(f"Waiting for {which}: {counted(waiting, 'sentence')}", label(*anyone, "overlap"))
     if skipped := len(store.waiting.skipped()):
         _print_line(f"Skipped and not decided by anyone: {counted(skipped, 'sentence')}", label(*anyone, "skipped"))
-    for annotator, drafts in store.waiting.drafts().items():
+    for annotator, drafts, following in drafted(store, codebook):
         what = f"Choices and notes that {annotator} has not confirmed: {counted(drafts, 'sentence')}"
-        _print_line(what, label("--annotator", annotator))
+        _print_line(what, following)
 
 
 def _print_line(what: str, following: str) -> None:
     console.print(f"{what}. Next: {following}", soft_wrap=True)
 
 
-def _print_disputes(store: Store, given: Codebook | None, settings: Settings) -> None:
-    """Print the number of disputes under the codebook given, or under a codebook that can read the annotations."""
+def _print_disputes(store: Store, given: Codebook | None, settings: Settings, reference: str) -> None:
+    """Print the number of disputes under a codebook, given or `reference`."""
     shared = store.events.shared_sentences()
     if not shared:
         return
+    from labels.gold import resolve
+
+    events, history = store.events.all(sentence_ids=shared), store.codebooks.history()
     try:
-        reference, found = _resolved(store, shared, given, settings)
+        used = given or codebook_in_use(replace(settings, codebook=reference))
+        found = resolve(events, used, history)
     except CodebookError:
         if given is not None:
             raise
@@ -144,32 +191,12 @@ def _print_disputes(store: Store, given: Codebook | None, settings: Settings) ->
         _print_line(f"Disputed: {counted(len(found.disputed), 'sentence')}", following)
 
 
-def _resolved(store: Store, shared: list[str], given: Codebook | None, settings: Settings) -> tuple[str, Resolution]:
-    """The resolution of the shared sentences, and the reference of the codebook under which they were read.
-
-    Without a codebook, the codebook in the settings is used, or else the codebook of the last decision.
-    """
-    from labels.gold import resolve
-
-    events, history = store.events.all(sentence_ids=shared), store.codebooks.history()
-    if given is not None:
-        return settings.codebook, resolve(events, given, history)
-    try:
-        used = codebook_in_use(settings)
-        return settings.codebook, resolve(events, used, history)
-    except CommuniqueError:
-        last = history.versions.get(store.waiting.last_codebook())
-        if last is None:
-            raise
-        return f"{last.name}@{last.hash}", resolve(events, last, history)
-
-
-def _print_relabelling(store: Store) -> None:
+def _print_relabelling(store: Store, codebook: str) -> None:
     waiting = {entry.sentence_id for entry in store.relabelling.waiting()}
     if waiting:
         from labels.store.codebook_migration import awaited_codebooks
 
-        awaited = next(iter(awaited_codebooks(store, waiting)), "")
+        awaited = next(iter(awaited_codebooks(store, waiting)), codebook)
         following = relabel_command(store=store.name, codebook=awaited)
         console.print(f"To be labelled again: {counted(len(waiting), 'sentence')}. Next: {following}", soft_wrap=True)
 

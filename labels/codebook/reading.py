@@ -181,19 +181,26 @@ class VersionReader:
                 its number of annotations, and the command to use.
         """
         made = Counter(annotation.codebook_hash for annotation in annotations)
-        lost = [known for known in made if known in self._versions and self.route(known) is None]
-        if lost:
-            lines = "\n".join(
-                f"  {counted(made[known], 'annotation was', 'annotations were')} made under "
-                f"{titled(self._versions[known])}: "
-                f"type `communique codebook migrate {known} NEW`"
-                for known in lost
-            )
-            raise CodebookError(
-                f"some annotations were made under versions whose labels differ from those of codebook "
-                f"{titled(self.codebook)}, and no recorded change leads from them to it. NEW below is the codebook's "
-                f"TOML file, or its hash once it is in the store.\n{lines}"
-            )
+        if lost := self.unreadable(made):
+            raise CodebookError(self.unreadable_message({known: made[known] for known in lost}))
+
+    def unreadable(self, codebook_hashes: Iterable[str]) -> list[str]:
+        """Return the hashes of known versions that no recorded change connects with this reader's version."""
+        return [known for known in codebook_hashes if known in self._versions and self.route(known) is None]
+
+    def unreadable_message(self, made: Mapping[str, int]) -> str:
+        """Return the message about annotations under unreadable versions, by hash, with what to do."""
+        lines = "\n".join(
+            f"  {counted(number, 'annotation was', 'annotations were')} made under {titled(self._versions[known])}. "
+            f"To use this codebook, add `--codebook {self._versions[known].name}@{known}`. If it is an earlier version "
+            f"of the codebook in use, record the change: `communique codebook migrate {known} NEW`."
+            for known, number in made.items()
+        )
+        return (
+            f"some annotations were made under versions whose labels differ from those of codebook "
+            f"{titled(self.codebook)}, and no recorded change leads from them to it. NEW below is the codebook's "
+            f"TOML file, or its hash once it is in the store.\n{lines}"
+        )
 
     def read(self, annotation: Annotation) -> Reading:
         """Read an annotation under this reader's version.

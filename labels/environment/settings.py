@@ -154,6 +154,26 @@ def sqlite_file(url: sa.URL) -> Path | None:
     return Path(url.database or "")
 
 
+def check_sqlite_file(url: sa.URL, store: str | Path, *, create: bool) -> None:
+    """Check that the SQLite file of a store can be opened or, if `create` is true, created; other databases pass.
+
+    Raises:
+        InputError: the path is a folder, or the file is missing or empty and must not be created.
+    """
+    file = sqlite_file(url)
+    if file is None:
+        return
+    if url.database and file.is_dir():
+        raise InputError(f"{store}: this is a folder. Name a file in it, such as {file / 'communique.db'}.")
+    if create or (file.exists() and not (file.is_file() and file.stat().st_size == 0)):
+        return
+    fill = command("ingest", "ARTICLES", store=store)
+    if file.exists():
+        # SQLite would turn any empty file into a database.
+        raise InputError(f"{store}: this file is empty and is not a label store. Check the path, or fill it: `{fill}`.")
+    raise InputError(f"{store}: this label store does not exist. Create it with `{fill}`.")
+
+
 def shown_url(url: sa.URL) -> str:
     """Return the URL without passwords, including passwords in query parameters."""
     hidden = {key: "hidden" for key in url.query if "password" in key.lower()}

@@ -43,6 +43,7 @@ class DrawRequest:
         query: words or quoted phrases for `search`; the other annotator's name for `also-by`; a label for `likely`.
         retest_after: the minimum age of decisions that `retest` draws.
         planted: the share (0 to less than 1) of sentences with known answers, see `labels.sampling.planting`.
+        must_plant: refuse a draw in which no sentence can be planted.
         experts: annotators whose decisions alone are known answers.
         without: ids of documents from which the strategies that choose by scores draw nothing.
     """
@@ -58,6 +59,7 @@ class DrawRequest:
     query: str = ""
     retest_after: timedelta = timedelta(hours=24)
     planted: float = 0.0
+    must_plant: bool = False
     experts: tuple[str, ...] = ()
     without: frozenset[str] = frozenset()
 

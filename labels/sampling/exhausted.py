@@ -6,6 +6,8 @@ that hand out sentences when they are run now, or that add text.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -13,7 +15,7 @@ from functools import partial
 from labels.environment.settings import command
 from labels.errors import counted
 from labels.sampling.drawing import DrawRequest, search_terms
-from labels.store import Held, Store
+from labels.store import Held, OpenDraw, Store
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,28 @@ def following(store: Store, annotator: str, codebook: str = "", *, coders: int =
     return _Paths(store, annotator, codebook, coders).onward()
 
 
+def continuing(store: Store, codebook: str = "") -> list[tuple[OpenDraw, str]]:
+    """All open draws, each with the command by which its annotator goes on."""
+    return [(one, _Paths(store, one.annotator, codebook, 0).resume(one)) for one in store.open_draws.all()]
+
+
+def drafted(store: Store, codebook: str = "") -> list[tuple[str, int, str]]:
+    """Annotators with unconfirmed labels or notes, for how many sentences, and the command that shows them."""
+    shared = set(store.events.shared_sentences())
+    return [
+        (annotator, number, following)
+        for annotator, ids in store.waiting.drafts().items()
+        for following, number in Counter(_Paths(store, annotator, codebook, 0).to_drafts(ids, shared)).items()
+    ]
+
+
 class _Paths:
     """The commands that continue for one annotator."""
 
     def __init__(self, store: Store, annotator: str, codebook: str, coders: int) -> None:
         self.store, self.annotator, self._coders = store, annotator, coders
-        self.label = partial(command, "label", "--annotator", annotator, store=store.name, codebook=codebook)
+        self._options = {"store": store.name, "codebook": codebook}
+        self.label = partial(command, "label", "--annotator", annotator, **self._options)
 
     def held(self) -> tuple[Held, ...]:
         """Who holds sentences that nobody has decided on, the annotator included."""
@@ -81,8 +99,8 @@ class _Paths:
         if self.store.unseen.frame().size:
             return self.label()
         held = self.held()
-        if own := next((one for one in held if one.annotator == self.annotator), None):
-            return self._resume(own)
+        if own := self.store.open_draws.all(self.annotator):
+            return self.resume(own[0])
         if self.store.waiting.skipped(self.annotator):
             return self.label("--strategy", "skipped")
         if self.store.draws.overlap_candidates(self.annotator, coders=self._coders):
@@ -93,10 +111,23 @@ class _Paths:
             return self.label("--also-by", other)
         return command("ingest", "PATH", store=self.store.name)
 
-    def _resume(self, own: Held) -> str:
-        if own.strategy in ("random", "overlap"):
-            return self.label()
-        return self.label("--strategy", f"{own.strategy} {own.query}".strip())
+    def resume(self, own: OpenDraw) -> str:
+        """The command that goes on with an open draw."""
+        words = [] if own.strategy == "random" else ["--strategy", own.option]
+        return self.label(*words, *(["--model", own.model_id] if own.model_id else []))
+
+    def to_drafts(self, ids: Iterable[str], shared: Collection[str]) -> Iterator[str]:
+        """For each sentence with a draft, the command that shows it: a draw, one's decisions, or the disputes."""
+        own, decided = self.store.open_draws.all(self.annotator), self.store.draws.seen_by(self.annotator)
+        adjudicate = command("adjudicate", "--annotator", self.annotator, **self._options)
+        for identifier in ids:
+            drawn = next((one for one in own if identifier in one.pending), None)
+            if drawn is not None:
+                yield self.resume(drawn)
+            elif identifier in decided:
+                yield self.label("--review")
+            else:
+                yield adjudicate if identifier in shared else self.label()
 
     def _double_coded(self) -> str:
         """Another annotator with decisions on sentences that this annotator has not seen."""
@@ -114,8 +145,8 @@ def _no_match(paths: _Paths, request: DrawRequest) -> Exhausted:
     if not held:
         return Exhausted("Every sentence with these words has a decision.", (), paths.onward())
     reason = "Every sentence with these words is decided or held in an open draw."
-    if own := next((one for one in held if one.annotator == paths.annotator), None):
-        return Exhausted(reason, held, paths._resume(own))
+    if own := next((one for one in paths.store.open_draws.all(paths.annotator) if one.pending & matching), None):
+        return Exhausted(reason, held, paths.resume(own))
     return Exhausted(reason, held, paths.label("--release-from", held[0].annotator))
 
 
@@ -127,6 +158,10 @@ def _share_reached(paths: _Paths, request: DrawRequest) -> Exhausted:
     other = request.query
     decided = paths.store.draws.decided_by(other)
     both = len(paths.store.draws.seen_by(paths.annotator).intersection(decided))
+    if request.share is not None and not round(request.share * len(decided)):
+        of_them = f"the {counted(len(decided), 'sentence')} that {other} decided"
+        reason = f"--share {request.share:g} of {of_them} is less than one sentence."
+        return Exhausted(reason, (), paths.label("--also-by", other))
     reason = f"You have already decided {both} of the {counted(len(decided), 'sentence')} that {other} decided."
     return Exhausted(reason, (), paths.onward() if both == len(decided) else paths.label("--also-by", other))
 

@@ -13,7 +13,7 @@ from random import Random
 from labels.errors import InputError, StoreError, did_you_mean
 from labels.records import PLANTED, RANDOM_STRATEGIES, RETESTS
 from labels.sampling.drawing import PLANS, DrawRequest, Plan
-from labels.sampling.planting import PLANTABLE, planted, with_planted
+from labels.sampling.planting import PLANTABLE, check_plantable, planted, to_plant, with_planted
 from labels.store import SHARED, Draw, Store, now
 
 STRATEGIES = (
@@ -37,10 +37,14 @@ _LOOK_BACK = 3
 
 @dataclass(frozen=True)
 class Assignment:
-    """Draws made together for one annotator, and the ids of their sentences without a decision."""
+    """Draws made together for one annotator, and the ids of their sentences without a decision.
+
+    `continues` is true if the draws were made before and are unfinished.
+    """
 
     draws: tuple[Draw, ...]
     pending: frozenset[str]
+    continues: bool = False
 
 
 def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assignment | None:
@@ -50,7 +54,8 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
     also-by, skipped, audit, retest and relabel draws are shared and can be drawn again.
 
     Raises:
-        InputError: the strategy is unknown, its scores, embeddings or query are missing, or an option does not apply.
+        InputError: the strategy is unknown, its scores, embeddings or query are missing, an option does not apply, or
+            sentences must be planted and no answer is known.
         StoreError: other annotators reserved the sentences first at every attempt.
     """
     _check(request)
@@ -59,14 +64,16 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
         return unfinished
     if not request.size:
         request = replace(request, size=default_size(store, annotator, request))
+    if request.must_plant:
+        check_plantable(store, annotator, request)
     for attempt in range(_ATTEMPTS):
         frame_hash = store.unseen.frame_hash()
         # The attempt is part of the seed: with the same seed, the draw would collide with the same other draw again.
         generator = Random(f"{request.seed}\n{annotator}\n{frame_hash}\n{attempt}")
         known = planted(store, annotator, request, generator)
-        asked = replace(request, size=request.size - len(known))
+        asked = replace(request, size=request.size - to_plant(request, known))
         plan = PLANS[request.strategy](store, annotator, asked, generator)
-        draws = _draws(with_planted(plan, known, request.planted, generator), annotator, request)
+        draws = _draws(with_planted(plan, known, request, store, generator), annotator, request)
         # If nothing was drawn from an unchanged frame, no sentence is left. If the frame has changed, try again.
         if not draws and store.unseen.frame_hash() == frame_hash:
             return None
@@ -132,7 +139,7 @@ def _unfinished(store: Store, annotator: str, request: DrawRequest) -> Assignmen
         if not draws:
             break
         if pending := store.draws.hold_pending(draws, expires_at=lease_end()):
-            return Assignment(draws, frozenset(pending))
+            return Assignment(draws, frozenset(pending), continues=True)
         before = draws[0].created_at
     return None
 

@@ -23,6 +23,7 @@ from labels.store.documents import Context, Documents
 from labels.store.events import Draft, Events, insert_draw
 from labels.store.queues.designs import CorpusSentence, Designs
 from labels.store.queues.draws import SHARED, Draws, Held
+from labels.store.queues.open_draws import OpenDraw, OpenDraws
 from labels.store.queues.planted import Planted
 from labels.store.queues.relabelling import QueuedSentence, Relabelling
 from labels.store.queues.unseen import Frame, Uncertainty, Unseen
@@ -52,6 +53,7 @@ __all__ = [
     "Frame",
     "Held",
     "ImportBatch",
+    "OpenDraw",
     "QueuedSentence",
     "Repeats",
     "Scorable",
@@ -82,6 +84,7 @@ class Store:
     - `unseen`: the sentences that are free to be drawn
     - `draws`: samples given to annotators, and reservations
     - `designs`: probability samples, and what describes their frames
+    - `open_draws`: the draws that can be continued
     - `relabelling`: the queue of sentences to be labelled again
     - `planted`: sentences whose answer is known
     - `waiting`: skipped sentences and drafts
@@ -108,6 +111,7 @@ class Store:
         self.unseen = Unseen(self._database)
         self.draws = Draws(self._database)
         self.designs = Designs(self._database)
+        self.open_draws = OpenDraws(self._database)
         self.relabelling = Relabelling(self._database)
         self.planted = Planted(self._database)
         self.waiting = Waiting(self._database)

@@ -123,6 +123,35 @@ class Codebooks(Part):
         )
         return CodebookHistory(self.all(), tuple(edges))
 
+    def of_decisions(self) -> dict[str, int]:
+        """Count the standing reviews and adjudications by the hash of the version they were made under."""
+        events, decisions = tables.events, tables.decisions
+        query = (
+            sa.select(events.c.codebook_hash, sa.func.count())
+            .join(decisions, decisions.c.seq == events.c.seq)
+            .where(decisions.c.state == "reviewed")
+            .group_by(events.c.codebook_hash)
+        )
+        return {row[0]: int(row[1]) for row in self._rows(query)}
+
+    def refuse_foreign(self, used: Codebook) -> None:
+        """Check that a codebook has to do with the decisions in the store.
+
+        Raises:
+            CodebookError: there are decisions, and none can be read under `used`: new decisions would stand beside them
+                unrelated. The message contains the option or the command to use instead.
+        """
+        made = self.of_decisions()
+        if not made or used.hash in made:
+            return
+        from labels.codebook.reading import VersionReader
+
+        reader = VersionReader(used, self.history())
+        lost = reader.unreadable(made)
+        if len(lost) == len(made):
+            message = reader.unreadable_message({known: made[known] for known in lost})
+            raise CodebookError(f"{self._database.name}: {message}")
+
 
 def find_codebook(reference: str, store: str) -> Codebook:
     """Find a codebook: a TOML file, a shipped codebook, or a version in the store at path or URL `store`.

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from labels.gold import MEASURING
 from labels.store import tables
 from labels.store.database import Part, count_rows, now
+from labels.store.events import made_since
 from labels.store.queues.relabelling import count_standing
 
 
@@ -31,7 +32,7 @@ class AnnotatorProgress:
     - `adjudicated`: standing adjudications
     - `none`: reviewed sentences without a label
     - `noted`: decisions with a note
-    - `today`: decisions made today, adjudications included
+    - `today`: decisions made today that were not undone: corrections, retests and adjudications included
     - `reserved`: sentences reserved for the annotator
     - `seconds`: median time per decision, None if no time was measured
     - `last`: time of the latest decision, ISO 8601 in UTC
@@ -116,7 +117,6 @@ class Counts(Part):
                 # Compare the values as text, because PostgreSQL cannot compare JSON values.
                 _count_if(reviewed & (sa.cast(events.c.labels, sa.Text) == "[]")).label("none"),
                 _count_if(events.c.note != "").label("noted"),
-                _count_if(events.c.created_at >= today).label("today"),
                 sa.func.max(events.c.created_at).label("last"),
             )
             .join(events, events.c.seq == decisions.c.seq)
@@ -128,6 +128,7 @@ class Counts(Part):
             return [
                 AnnotatorProgress(
                     **row,
+                    today=made_since(connection, row["annotator"], today),
                     reserved=count_rows(
                         connection, held, held.c.annotator == row["annotator"], held.c.expires_at > now()
                     ),
@@ -153,11 +154,16 @@ class Counts(Part):
         return dict(counts)
 
     def strategies(self) -> list[StrategyProgress]:
-        """Return the progress of each strategy, in descending order of drawn sentences."""
+        """Return the progress of each strategy, in descending order of drawn sentences.
+
+        Sentences that were given back undecided when their draw was released do not count as drawn.
+        """
         draws, items, events, decisions = tables.draws, tables.draw_items, tables.events, tables.decisions
+        answer = sa.exists().where(events.c.draw_id == draws.c.id, events.c.sentence_id == items.c.sentence_id)
         drawn = (
             sa.select(draws.c.strategy, sa.func.count().label("n"))
             .join(items, items.c.draw_id == draws.c.id)
+            .where(sa.or_(draws.c.released_at.is_(None), answer))
             .group_by(draws.c.strategy)
         )
         answered = (

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from labels.environment.settings import command, shown_url, sqlite_file, store_name, store_url
+from labels.environment.settings import check_sqlite_file, shown_url, sqlite_file, store_name, store_url
 from labels.errors import InputError, StoreError
 from labels.store import tables
 from labels.unicode import search_form
@@ -194,12 +194,14 @@ class Database:
         store: path to a SQLite file, or a SQLAlchemy URL.
         create: create the SQLite file if it does not exist.
 
-    `url` is the URL of the store, `name` its name from `store_name`; neither shows a password.
+    `url` is the URL of the store, `name` its name from `store_name`; neither shows a password. `read_only` is true if
+    nothing can be written.
 
     A SQLite file that this process may not write is opened for reading only.
 
     Raises:
-        InputError: the SQLite file is missing or empty and `create` is false; see also `settings.store_url`.
+        InputError: the path is a folder, or the SQLite file is missing or empty and `create` is false; see also
+            `settings.store_url`.
         StoreError: the store cannot be opened, has a newer schema version, is not a communique store, or has an older
             schema version and is read-only.
     """
@@ -209,14 +211,11 @@ class Database:
         self.url = shown_url(url)
         self.name = store_name(store)
         file = sqlite_file(url)
-        # SQLite would turn any empty file into a database.
-        if not create and file is not None and not (file.is_file() and file.stat().st_size > 0):
-            fill = command("ingest", "ARTICLES", store=store)
-            raise InputError(f"{store}: this label store does not exist. Create it with `{fill}`.")
+        check_sqlite_file(url, store, create=create)
         self._new_file = file if file is not None and not file.exists() else None
-        self._read_only = url.query.get("mode") == "ro"
+        self.read_only = url.query.get("mode") == "ro"
         if file is not None and file.is_file() and not is_writable(file):
-            self._read_only, url = True, read_only_url(file)
+            self.read_only, url = True, read_only_url(file)
         with explained(self.url, "opened"):
             self._engine = open_engine(url)
             try:
@@ -229,7 +228,7 @@ class Database:
         # First check without the lock: opening a store must not wait for a process that is writing.
         with self._engine.connect() as connection:
             version = schema_version(connection)
-        if self._read_only and version and version < HEAD:
+        if self.read_only and version and version < HEAD:
             raise StoreError(
                 f"{self.url}: this store has the older schema version {version} and must be upgraded, but it is "
                 "read-only. Copy the file to a writable folder and open the copy with --store."

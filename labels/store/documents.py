@@ -214,7 +214,7 @@ class Documents(Part):
             earlier = _in_sequence([Sentence(*row) for row in connection.execute(before)])
             later = _in_sequence([Sentence(*row) for row in connection.execute(after)])
             title, date, source, text = connection.execute(heading).first() or ("", "", "", "")
-        title = title or _name(source, text)
+        title = title or document_name(source, text)
         return Context(tuple(earlier[max(0, len(earlier) - reach) :]), tuple(later[:reach]), title, date)
 
     def paragraph_breaks(self, sentences: Sequence[Sentence]) -> list[bool]:
@@ -254,8 +254,11 @@ _FIRST_WORDS = 60
 _FILE = re.compile(r"[^/\\\s][^/\\]*\.[A-Za-z]{2,5}")
 
 
-def _name(source: str, text: str) -> str:
-    """The name of the file that a document was read from, or its first words."""
+def document_name(source: str, text: str) -> str:
+    """The name of a document without a title: that of the file it was read from, or its first words.
+
+    `text` has the first `_FIRST_WORDS` characters.
+    """
     file = re.split(r"[/\\]", source)[-1]
     if _FILE.fullmatch(file):
         return file

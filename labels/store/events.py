@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from labels.gold import standing_of_each
+from labels.gold import not_undone, reverts, standing_of_each
 from labels.records import Annotation, Draw, DrawItem
 from labels.store import tables
-from labels.store.database import Part, batches, count_rows, insert_new, now, rows_among
+from labels.store.database import Part, batches, insert_new, now, rows_among
 from labels.store.texts.overlaps import replace_overlapped, restore_decided
 
 
@@ -45,6 +45,17 @@ class Events(Part):
                 return 0
             return insert_events(connection, events)
 
+    def undo(self, undo: Annotation, event_id: str) -> bool:
+        """Append an undo of the decision with this id; returns False if the decision no longer stands.
+
+        The undo names the decision (`undoes`) only if without a name it would concern another one, which a second
+        window of the annotator has made since: earlier releases do not know undos with a name.
+        """
+        if self.add([undo], only_if=lambda events: reverts(undo, event_id, events)):
+            return True
+        named = replace(undo, undoes=event_id)
+        return bool(self.add([named], only_if=lambda events: event_id in {one.event_id for one in not_undone(events)}))
+
     def all(self, *, annotator: str | None = None, sentence_ids: Iterable[str] | None = None) -> list[Annotation]:
         """Return events in the order in which they were appended, without events on documents that were removed.
 
@@ -72,11 +83,9 @@ class Events(Part):
         return [_event_of(row) for row in self._rows(query)]
 
     def count_since(self, annotator: str, moment: str) -> int:
-        """Return the number of the annotator's decisions since `moment` (ISO 8601 in UTC), including undone ones."""
-        events = tables.events
-        decided = (events.c.annotator == annotator, events.c.event != "undo")
+        """Return the number of the annotator's decisions since `moment` (ISO 8601 in UTC) that were not undone."""
         with self._database.reading() as connection:
-            return count_rows(connection, events, *decided, events.c.created_at >= moment)
+            return made_since(connection, annotator, moment)
 
     def annotators(self) -> list[str]:
         """Return the names of all annotators who made an event, sorted."""
@@ -132,6 +141,22 @@ class Events(Part):
         own = (table.c.sentence_id == sentence_id, table.c.annotator == annotator)
         rows = self._rows(sa.select(table.c.labels, table.c.note).where(*own))
         return Draft(*rows[0]) if rows else Draft()
+
+
+def made_since(connection: sa.Connection, annotator: str, moment: str) -> int:
+    """Count an annotator's decisions since `moment`, corrections, retests and adjudications included, undone ones not.
+
+    All events on the sentences concerned are read, because an undo may concern an earlier decision.
+    """
+    events = tables.events
+    own = events.c.annotator == annotator
+    recent = sa.select(events.c.sentence_id).where(own, events.c.created_at >= moment)
+    columns = (
+        events.c[name] for name in ("event_id", "sentence_id", "annotator", "event", "state", "draw_id", "undoes")
+    )
+    query = event_query(*columns, events.c.created_at).where(own, events.c.sentence_id.in_(recent))
+    found = not_undone(connection.execute(query.order_by(events.c.seq)).all())
+    return sum(row.created_at >= moment for row in found)
 
 
 # -- writing, in the caller's transaction

@@ -16,7 +16,10 @@ from labels.store.texts.resplit import Resplit
 from labels.store.texts.versions import NewVersion
 
 if TYPE_CHECKING:
+    from labels.records import Sentence
     from labels.store import Store
+    from labels.store.documents import Withdrawn
+    from labels.store.texts.identity import Added
 
 _DOCUMENTS_PER_TRANSACTION = 200
 """With one transaction per document, ingestion would be slow; a single one would block annotators for too long."""
@@ -77,7 +80,7 @@ def ingest(
     """
     # Imported here because commands that only read the store do not need the file parsers.
     from labels.text.documents import find_files
-    from labels.text.sentences import count_boilerplate, split_sentences
+    from labels.text.sentences import split_sentences
 
     report = IngestReport()
     files = find_files(paths)
@@ -89,26 +92,38 @@ def ingest(
         added_ids = {document.id for document, _ in new}
         present = [document for document in batch if document.id not in added_ids]
         added = store.documents.add_new(new, present, even_purged=even_purged)
-        withdrawn = store.documents.withdrawn(present) if present else []
-        report.documents_removed += sum(not one.is_purged for one in withdrawn)
-        report.purged.update(one.moment[:10] for one in withdrawn if one.is_purged)
-        report.purged_versions.update(moment[:10] for *_, moment in added.like_purged)
         report.documents_read += len(batch)
-        report.documents_added += added.documents
-        report.sentences_added += added.sentences
-        report.versions += added.versions
-        report.notes += (
-            f"document {new} was added, but looks like a version of the removed document {old}. If this version must "
-            f"not be used either, type `communique documents remove {new}`"
-            for new, old in added.like_removed
-        )
+        _count_added(report, new, added)
+        if present:
+            _count_withdrawn(report, store.documents.withdrawn(present))
         if resplit:
             report.resplit += store.documents.resplit(batch, cut)
-        left_out = {one for one, *_ in added.like_purged}
-        for document, own in new:
-            if document.id not in left_out:
-                report.boilerplate += count_boilerplate(own)
     return report
+
+
+def _count_added(report: IngestReport, new: Sequence[tuple[Document, list[Sentence]]], added: Added) -> None:
+    """Count the new documents that were added, and those left out because another version was purged."""
+    from labels.text.sentences import count_boilerplate
+
+    report.purged_versions.update(moment[:10] for *_, moment in added.like_purged)
+    report.documents_added += added.documents
+    report.sentences_added += added.sentences
+    report.versions += added.versions
+    report.notes += (
+        f"document {new} was added, but looks like a version of the removed document {old}. If this version must "
+        f"not be used either, type `communique documents remove {new}`"
+        for new, old in added.like_removed
+    )
+    left_out = {one for one, *_ in added.like_purged}
+    for document, own in new:
+        if document.id not in left_out:
+            report.boilerplate += count_boilerplate(own)
+
+
+def _count_withdrawn(report: IngestReport, withdrawn: Sequence[Withdrawn]) -> None:
+    """Count the documents that are not added again, because they were removed or purged."""
+    report.documents_removed += sum(not one.is_purged for one in withdrawn)
+    report.purged.update(one.moment[:10] for one in withdrawn if one.is_purged)
 
 
 def _documents(files: Sequence[Path], report: IngestReport, text_column: str) -> Iterator[Document]:

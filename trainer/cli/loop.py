@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.label import PlainOption, report_similar_names, run_session
-from labels.cli.labelling.label_options import SeedOption
+from labels.cli.labelling.label_options import PlainOption, SeedOption
+from labels.cli.labelling.sessions import report_similar_names, run_session
 from labels.cli.terminal import (
     AnnotatorOption,
     CodebookOption,

@@ -86,6 +86,8 @@ class CodingApp(SessionView):
         key = small(key, {*self._commands, *answers})
         if key == "ctrl+c":
             self._leave()
+        elif key == "escape" and self._book.searching:
+            self._book.search("")
         elif key in self._commands:
             self._guarded(self._commands[key])
         elif key in answers:

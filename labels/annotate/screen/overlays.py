@@ -37,7 +37,7 @@ End          go to the next undecided one; Ctrl-L draws the screen again
 /  F7  F8    find words in this draw; find previous; find next
 F4  F5       list of the draw; the whole article
 F2  F3  Tab  codebook: definitions; all rules; next of the two or none
-Ctrl-F       look for words in the codebook
+Ctrl-F       look for words in the codebook; Esc shows all of it again
 up, down     scroll the text, whatever is open
 PgUp, PgDn   scroll the codebook; Ctrl-up and Ctrl-down: the labels
 q, Ctrl-C    quit; everything is saved, unconfirmed choices too

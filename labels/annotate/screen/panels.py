@@ -111,10 +111,18 @@ class BookPanel(VerticalScroll):
             self._fill()
             self.scroll_home(animate=False, immediate=True)
 
+    @property
+    def searching(self) -> bool:
+        """Whether only what contains the words is shown."""
+        return bool(self._words.split())
+
     def _fill(self) -> None:
-        page = found_text(self._codebook, self._words) if self._words.split() else None
-        full = book_text(self._codebook, full=self.depth == "rules", first=self._first)
-        self.query_one("#rules", Static).update(Hanging(full if page is None else page, _indent))
+        if self.searching:
+            hint = ShownText(f"Only what contains “{self._words.strip()}”. Esc shows all.\n\n", style="magenta")
+            page = hint.append_text(found_text(self._codebook, self._words))
+        else:
+            page = book_text(self._codebook, full=self.depth == "rules", first=self._first)
+        self.query_one("#rules", Static).update(Hanging(page, _indent))
 
 
 def _indent(line: str) -> int:

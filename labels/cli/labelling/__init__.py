@@ -1,1 +1,1 @@
-"""Parts of the commands `label` and `agreement`: options, the list of one's own decisions, tables about coders."""
+"""Parts of `label`, `adjudicate` and `agreement`: options, draws, review, open sessions, tables about coders."""

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import typer
 
 from labels.cli.terminal import checked_annotator
-from labels.errors import InputError
 
 _BLIND = 0.2
 """The default share of withheld suggestions."""
@@ -121,6 +120,9 @@ UnblindOption = Annotated[
         "count as independent.",
     ),
 ]
+PlainOption = Annotated[
+    bool, typer.Option("--plain", help="Ask line by line instead of on a full screen, for screen readers and scripts.")
+]
 
 
 def _annotator(context: typer.Context, name: str) -> str:
@@ -150,33 +152,3 @@ LabelKeysOption = Annotated[
     Path,
     typer.Option("--keys", help="With --web: file of keys with the scope `label`, each of one annotator."),
 ]
-
-
-def checked_strategy(strategy: str | None, *, retest: bool, also_by: str) -> tuple[str, str]:
-    """The strategy, and its search words or name.
-
-    Raises:
-        InputError: --retest or --also-by are combined with another strategy.
-    """
-    options = {"--retest": "retest" if retest else "", "--also-by": f"also-by {also_by}" if also_by else ""}
-    chosen = [own for own in (strategy, *options.values()) if own] or ["random"]
-    kind, _, query = chosen[0].strip().partition(" ")
-    for option, own in options.items():
-        if own and own != f"{kind} {query}".strip():
-            other = f"--strategy {kind}" if strategy else f"--{kind}"
-            raise InputError(
-                f"{option} means --strategy {own.partition(' ')[0]} and cannot be combined with {other}. "
-                "Remove one of them."
-            )
-    return kind, query.strip()
-
-
-def checked_blind(blind: float | None, *, suggest: bool) -> float:
-    """The share of suggestions to withhold.
-
-    Raises:
-        InputError: --blind is used without --suggest.
-    """
-    if blind is not None and not suggest:
-        raise InputError("--blind withholds suggestions, but --suggest is missing. Add --suggest, or remove --blind.")
-    return _BLIND if blind is None else blind

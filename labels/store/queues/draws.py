@@ -247,7 +247,7 @@ class Draws(Part):
         pending: set[str] = set()
         with self._database.writing() as connection:
             for draw in draws:
-                ids = _pending(connection, draw)
+                ids = pending_of(connection, draw)
                 _renew(connection, ids, draw.annotator, draw.id, expires_at)
                 pending.update(ids)
         return pending
@@ -305,7 +305,7 @@ def items_of(connection: sa.Connection, draw_id: str) -> tuple[DrawItem, ...]:
     return tuple(DrawItem(*row) for row in connection.execute(query))
 
 
-def _pending(connection: sa.Connection, draw: Draw) -> list[str]:
+def pending_of(connection: sa.Connection, draw: Draw) -> list[str]:
     """Return the ids of the draw's sentences that its annotator can still decide on."""
     items, events = tables.draw_items, tables.events
     # Count only in this draw: a retest repeats sentences that the annotator decided on in an earlier draw.

@@ -29,12 +29,15 @@ class Waiting(Part):
             )
         return self._column(query)
 
-    def drafts(self) -> dict[str, int]:
-        """Count the drafts (unconfirmed labels and notes) of each annotator."""
+    def drafts(self) -> dict[str, list[str]]:
+        """Map annotators to the sorted ids of the sentences with a draft of theirs (unconfirmed labels or note)."""
         table = tables.drafts
         usable = (~tables.is_removed(table.c.sentence_id), ~is_replaced(table.c.sentence_id))
-        query = sa.select(table.c.annotator, sa.func.count()).where(*usable).group_by(table.c.annotator)
-        return {row.annotator: int(row[1]) for row in self._rows(query.order_by(table.c.annotator))}
+        query = sa.select(table.c.annotator, table.c.sentence_id).where(*usable)
+        found: dict[str, list[str]] = {}
+        for row in self._rows(query.order_by(table.c.annotator, table.c.sentence_id)):
+            found.setdefault(row.annotator, []).append(row.sentence_id)
+        return found
 
     def last_codebook(self) -> str:
         """Return the hash of the codebook under which the last event was made; empty if there is no event."""

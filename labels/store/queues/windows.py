@@ -32,7 +32,13 @@ class Windows(Part):
 
     @contextmanager
     def open(self, annotator: str) -> Iterator[list[Window]]:
-        """Register a window for the duration of the block; yields the annotator's other open windows."""
+        """Register a window for the duration of the block; yields the annotator's other open windows.
+
+        A store that is read-only has no windows: nothing can be decided there.
+        """
+        if self._database.read_only:
+            yield []
+            return
         table, own = tables.windows, uuid.uuid4().hex
         host = socket.gethostname()
         earliest = (datetime.now(UTC) - _STALE).isoformat(timespec="microseconds")

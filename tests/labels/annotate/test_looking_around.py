@@ -96,8 +96,19 @@ def test_a_search_in_the_codebook_narrows_it_while_typing(screen: Screen) -> Non
 
     screen.press("enter")
     assert not screen.shows("aid", "codebook")
-    screen.press("ctrl+f", "escape")
+    assert screen.shows("Only what contains “truce is”. Esc shows all.", "codebook")
+    screen.press("escape")
     assert screen.shows("aid", "codebook")
+    assert not screen.shows("Esc shows all.", "codebook")
+
+
+@pytest.mark.parametrize("key", ["f4", "f5"])
+def test_the_keys_of_a_page_cover_the_keys_of_the_screen(screen: Screen, key: str) -> None:
+    screen.press(key)
+
+    shown = screen.app.screen
+    assert shown.query_one("#close").region.width == shown.size.width
+    assert shown.query_one("#close").region.bottom == shown.size.height
 
 
 def test_a_click_ticks_a_label(screen: Screen) -> None:

@@ -156,3 +156,13 @@ def typing() -> Callable[..., Callable[[str], str]]:
         return lambda _: next(rest)
 
     return make
+
+
+def test_confirming_what_stands_records_nothing(decided: Store, codebook: Codebook, open_screen: OpenScreen) -> None:
+    events = decided.events.all()
+    review = session(decided, codebook)
+    screen = open_screen(review)
+    screen.press("enter", "right", "enter")
+
+    assert review.corrected == 0
+    assert len(decided.events.all()) == len(events)

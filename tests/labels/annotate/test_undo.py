@@ -72,6 +72,72 @@ def test_drafts_left_behind_are_shown_at_the_end(
     assert made.drafts == left
 
 
+# -- two windows of one annotator
+
+
+def stands(store: Store) -> dict[str, tuple[str, ...]]:
+    return {sentence: one.labels for (sentence, _), one in standing(store.events.all()).annotations.items()}
+
+
+def test_undo_in_one_window_leaves_what_the_other_decided(store: Store, codebook: Codebook) -> None:
+    first, second = session(store, codebook), session(store, codebook)
+    sentence = first.current().sentence.id  # type: ignore[union-attr]
+    first.review(["aid"])
+    second.review(["truce"])  # on the same sentence
+
+    assert first.undo()
+
+    assert stands(store) == {sentence: ("truce",)}
+    item = first.current()
+    assert item is not None
+    assert item.decision is not None
+    assert (item.decision.labels, item.news) == (("truce",), "You decided on this sentence in another window.")
+    assert not first.undo()
+    assert second.undo()
+    assert stands(store) == {}
+
+
+def test_undo_of_what_stands_last_names_no_event_so_that_earlier_releases_read_it(
+    store: Store, codebook: Codebook
+) -> None:
+    made = session(store, codebook)
+    made.review(["aid"])
+    made.undo()
+
+    assert [one.undoes for one in store.events.all()] == ["", ""]
+
+
+def test_a_decision_undone_in_one_window_is_not_undone_again_in_the_other(store: Store, codebook: Codebook) -> None:
+    session(store, codebook).review(["aid"])
+    first, second = session(store, codebook), session(store, codebook)
+    assert first.undo()
+    assert second.undo()
+
+    assert [one.event for one in store.events.all()] == ["annotate", "undo"]
+    assert second.current().news == "This decision was already undone in another window."  # type: ignore[union-attr]
+
+
+def test_an_undo_of_a_decision_made_before_the_window_was_opened_says_so(
+    store: Store, codebook: Codebook, open_screen: OpenScreen
+) -> None:
+    session(store, codebook).review(["aid"])
+    screen = open_screen(session(store, codebook))
+    screen.press("n", "u")
+    assert "before this window" not in screen.text("remarks")
+    screen.press("u")
+    assert "made before this window was opened." in screen.text("remarks")
+
+
+def test_a_sentence_decided_in_another_window_is_shown_with_the_decision(store: Store, codebook: Codebook) -> None:
+    first, second = session(store, codebook), session(store, codebook)
+    first.review(["aid"])
+
+    item = second.current()
+    assert item is not None
+    assert item.decision is not None
+    assert item.decision.labels == ("aid",)
+
+
 def test_a_second_window_is_reported_while_it_is_open(store: Store) -> None:
     with store.windows.open("ana") as none, store.windows.open("ana") as one, store.windows.open("ben") as others:
         assert (none, len(one), others) == ([], 1, [])

@@ -535,8 +535,9 @@ def test_next_commands_keep_store_and_codebook(isolated: Path, book: str) -> Non
     with Store("my store.db") as store:
         assert {event.codebook_hash for event in store.events.all()} == {load_codebook("my book.toml").hash}
         store.events.add([decision(event.sentence_id, "ben") for event in store.events.all()])
-    adjudicated = succeed("adjudicate", "--annotator", "eva", "--store", "my store.db", *under, typed="q\n")
-    (agreement,) = next_commands(adjudicated)
+    adjudicated = succeed("adjudicate", "--annotator", "eva", "--store", "my store.db", *under, typed="a\nq\n")
+    (further,) = next_commands(adjudicated)
+    (agreement,) = next_commands(succeed(*further, typed="n\nq\n"))
     assert "small 1" in succeed(*agreement)
 
 
@@ -708,10 +709,10 @@ def test_status_counts_by_annotator_label_and_strategy(town: Store) -> None:
     printed = succeed("status")
 
     assert "Reviewed by at least one annotator: 3 (25.0%); by two or more: 0." in printed
-    rows = {row[0]: row[1:7] for row in table(printed, "annotator")}
-    assert rows == {"ana": ["2", "1", "1", "0", "3", "1"], "ben": ["1", "0", "0", "0", "1", "0"]}
+    rows = {row[0]: row[1:8] for row in table(printed, "annotator")}
+    assert rows == {"ana": ["2", "1", "1", "0", "0", "3", "1"], "ben": ["1", "0", "0", "0", "0", "1", "0"]}
     assert table(printed, "label") == [["truce", "2", "66.7%"], ["aid", "1", "33.3%"], ["none", "1", "33.3%"]]
-    assert table(printed, "drawn by") == [["random", "5", "3", "1"]]
+    assert table(printed, "drawn by") == [["random", "5", "3", "1", "0"]]
 
 
 def test_status_shows_moments_where_the_reader_sits(town: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -722,7 +723,7 @@ def test_status_shows_moments_where_the_reader_sits(town: Store, monkeypatch: py
     rows = table(succeed("status"), "annotator")
 
     here = datetime.fromisoformat(event.created_at).astimezone()
-    assert rows[0] == ["ana", "1", "1", "0", "1", "0", "0", "2.2", f"{here:%Y-%m-%d %H:%M}"]
+    assert rows[0] == ["ana", "1", "1", "0", "0", "1", "0", "0", "2.2", f"{here:%Y-%m-%d %H:%M}"]
     assert rows[1][-1] == "lately"
 
 

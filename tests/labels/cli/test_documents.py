@@ -51,7 +51,7 @@ def test_documents_are_listed_in_a_table_with_filters(ids: dict[str, str]) -> No
     header, radio, wire, last = run("documents").splitlines()
 
     assert header.split() == ["id", "source", "title", "date", "to", "label", "decisions", "state"]
-    assert radio.split() == [ids["Radio"], "Radio", "“The", "dam", "broke.”", "1", "0"]
+    assert radio.split() == [ids["Radio"], "Radio", "The", "dam", "broke.", "1", "0"]
     assert wire.split() == [ids["Wire"], "Wire", "Aid", "2024-05-01", "3", "3"]
     assert last == "communique.db: 2 documents."
     assert run("documents", "list", "--source", "radio").count("Radio") == 1

@@ -84,7 +84,7 @@ def test_adjudicate_hides_names_takes_answers_and_warns_of_a_second_window(town:
         printed = succeed("adjudicate", "--annotator", "mia", *UNDER, "--blind", typed="2\nq\n")
 
     assert "mia has another window open" in printed
-    assert "both show the same sentences" in printed
+    assert "Close one of them: if both show the same sentence, the later decision stands." in printed
     assert "[2] coder 2:" in printed
     assert not {"ana:", "ben:", "eva:"} & set(printed.split())
     assert town.events.all()[-1].event == "adjudicate"

@@ -195,6 +195,7 @@ def test_status_shows_everything_that_waits_with_a_command_that_works(town: Stor
         "Waiting for a second coder: N sentences",
         "Skipped and not decided by anyone: N sentences",
         "Choices and notes that ben has not confirmed: N sentence",
+        "Open draw of ben (random): N undecided",
         "Disputed: N sentences",
         "To be labelled again: N sentence",
     }

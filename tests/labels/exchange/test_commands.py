@@ -42,7 +42,7 @@ def test_a_file_of_another_tool_is_imported_and_exported(write_jsonl: Write, iso
 
     done = run("import", "in.jsonl", "--format", "prodigy", "--annotator", " ana ")
     assert done.exit_code == 0, done.output
-    assert done.stdout.partition("This import is batch ")[0] == (
+    assert done.stdout.partition("To undo this import ")[0] == (
         "Decisions added to communique.db: 2 (already there: 0).\n"
         "Sentences in the file: 3, of which 0 were already in the store.\n"
         "Without a decision, kept as unseen sentences: unanswered records (1).\n"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from labels.errors import InputError
 from labels.gold import standing
 from labels.store import Store
-from tests.labels.cli.running import BOOK, refuse, succeed
+from tests.labels.cli.running import BOOK, next_commands, refuse, succeed
 from tests.labels.exchange.steps import export, imported
 from tests.labels.store.builders import added, decision
 
@@ -100,9 +100,12 @@ def test_the_command_prints_how_to_withdraw_an_import(isolated: Path) -> None:
     (isolated / "book.toml").write_text(BOOK, encoding="utf-8")
     doccano(isolated / "ana.jsonl", One=["aid"])
     words = ("annotations", "import", "ana.jsonl", "--format", "doccano", "--codebook", "book.toml")
-    batch = succeed(*words).split("This import is batch ")[1][:8]
+    (undo,) = next_commands(succeed(*words))
+    batch = undo[-1]
 
-    printed = succeed("annotations", "import", "--undo", batch)
+    printed = succeed(*undo)
+    (redo,) = next_commands(printed)
+    assert "1 event of import" in succeed(*redo)
     assert "1 event of import" in printed
     assert "ana.jsonl" in succeed("annotations", "batches")
     assert "has no import 'abc'" in refuse("annotations", "import", "--undo", "abc")

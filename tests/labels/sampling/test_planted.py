@@ -8,6 +8,7 @@ import pytest
 
 from labels.agreement.against_gold import planted_hits
 from labels.agreement.report import agreement
+from labels.annotate.reviewing import Filters, ReviewSession
 from labels.annotate.tasks import LabellingSession
 from labels.codebook.schema import Codebook
 from labels.errors import InputError
@@ -80,6 +81,67 @@ def test_a_share_of_the_draw_is_planted(store: Store, strategy: str, query: str)
 
 def test_a_sentence_of_the_draw_is_not_planted_in_it_too(store: Store) -> None:
     assert strategies(assigned(store, strategy="also-by", query="ben", size=5)) == ["also-by"] * 4
+
+
+def test_no_words_come_twice_in_a_draw_with_planted_sentences(store: Store) -> None:
+    found = assigned(store, size=24, planted=0.1)  # the free sentences have the words of all known ones
+
+    words = [one.text for one in store.documents.sentences(found.pending)]
+    assert strategies(found).count(PLANTED) == 0
+    assert len(words) == len(set(words)) == 20
+    assert store.draws.release("ana") == 20
+    found = assigned(store, size=10, planted=0.2)
+    words = [one.text for one in store.documents.sentences(found.pending)]
+    assert len(words) == len(set(words))
+
+
+@pytest.mark.parametrize(
+    ("annotator", "more", "message"),
+    [
+        ("ana", {"size": 5, "planted": 0.05}, "--planted 0.05 of 5 sentences is less than one sentence."),
+        ("zoe", {"size": 10, "planted": 0.2}, "has no sentence with a known answer that is new to zoe"),
+    ],
+)
+def test_a_draw_in_which_nothing_can_be_planted_is_refused(
+    store: Store, annotator: str, more: dict[str, object], message: str
+) -> None:
+    store.events.add([decision(one, "zoe", state="skipped") for one in ids()])
+
+    with pytest.raises(InputError, match=message):
+        assigned(store, annotator, must_plant=True, **more)
+    assert store.draws.annotators() == []
+
+
+def test_a_review_has_planted_sentences_like_all_others(store: Store, codebook: Codebook) -> None:
+    session = LabellingSession(store, codebook, "ana", DrawRequest(size=10, planted=0.2))
+    while session.remaining:
+        session.review(("aid",))
+    gold = resolve(store.events.all(), codebook).gold
+
+    review = ReviewSession(store, codebook, "ana", Filters(label="aid"))
+    assert review.total == 10
+    for place in range(1, 11):
+        review.go_to(place)
+        review.review(("truce",))
+
+    assert review.corrected == 10
+    after = resolve(store.events.all(), codebook).gold
+    assert {key: after[key] for key in ids() if key in gold} == {key: gold[key] for key in ids() if key in gold}
+    assert {one.label: one.given for one in planted_hits(store.events.all(), codebook)} == {"aid": 0, "truce": 2}
+
+
+def test_a_decision_after_looking_at_others_does_not_measure(store: Store, codebook: Codebook) -> None:
+    session = LabellingSession(store, codebook, "ana", DrawRequest(size=10, planted=0.2))
+    while session.remaining:
+        session.review(("aid",))
+    before = planted_hits(store.events.all(), codebook)
+    review = ReviewSession(store, codebook, "ana", unblind=True)
+    for place in range(1, 11):
+        review.go_to(place)
+        review.current()
+        review.review(())
+
+    assert planted_hits(store.events.all(), codebook) == before
 
 
 def test_a_draw_goes_on_until_its_planted_sentences_are_decided(store: Store, codebook: Codebook) -> None:
