@@ -159,6 +159,9 @@ def test_the_inverse_of_the_inverse_is_the_step(step: Step) -> None:
         ("retire", "a,b"),
         ("retire", "a=b"),
         ("add", ""),
+        ("revise", "a,b"),
+        ("revise", "a=b"),
+        ("revise", ""),
     ],
 )
 def test_a_malformed_step_is_refused_with_an_example(kind: StepKind, text: str) -> None:
@@ -166,6 +169,12 @@ def test_a_malformed_step_is_refused_with_an_example(kind: StepKind, text: str) 
         parse_step(kind, text)
     assert f"`--{kind} {text}`" in str(raised.value)
     assert f"e.g. --{kind} " in str(raised.value)
+
+
+def test_a_revision_of_a_label_is_parsed_printed_stored_and_inverted() -> None:
+    step = Step("revise", ("aid",), ("aid",))
+    assert parse_step("revise", "aid") == step == step.inverse == step_from_json(json.loads(json.dumps(step.to_json())))
+    assert str(step) == "--revise aid"
 
 
 @pytest.mark.parametrize(
@@ -176,6 +185,7 @@ def test_a_malformed_step_is_refused_with_an_example(kind: StepKind, text: str) 
         ("split a=b,c", "'a' is now 'b' or 'c'"),
         ("retire a", "'a' is no longer a label"),
         ("add a", "'a' is a new label"),
+        ("revise a", "the rules of 'a' have changed"),
     ],
 )
 def test_a_step_has_a_meaning_in_words(text: str, meaning: str) -> None:
@@ -196,6 +206,8 @@ def test_a_step_has_a_meaning_in_words(text: str, meaning: str) -> None:
         ("a b", "a c b", ["split a=a,c"]),
         ("a b", "b", ["retire a"]),
         ("a b", "a b c", ["add c"]),
+        ("a b", "a b", ["revise a", "revise b"]),
+        ("a b", "a c", ["revise a", "rename b=c"]),
         ("a b c d", "e f g h", ["rename a=e", "split b=f,g", "merge c,d=h"]),
         ("a b", "b c", ["retire a", "add c"]),
     ],

@@ -65,6 +65,9 @@ def history(
         ("a", ["split a=b,c", "retire b"], "", "c"),
         ("a", ["split a=b,c", "split b=e,f"], "", "c e f"),
         ("", ["add b", "retire b"], "", ""),
+        ("a d", ["revise a"], "a d", ""),
+        ("d", ["revise a"], "d", ""),
+        ("a", ["split a=b,c", "revise b"], "", "b c"),
     ],
 )
 def test_steps_leave_labels_certain_or_undecided(labels: str, typed: list[str], sure: str, undecided: str) -> None:

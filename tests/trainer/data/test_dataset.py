@@ -18,13 +18,14 @@ from labels.store import Store, now
 from labels.store.codebook_migration import apply_migration, plan_migration
 from tests.conftest import make_examples
 from trainer.config.experiment import Experiment, parse_experiment
-from trainer.data.corpus import store_examples
+from trainer.data.corpus import seed_examples, store_examples
 from trainer.data.dataset import Dataset, files_read, load_dataset, read_ids
 from trainer.data.splits import Split
 from trainer.environment import shipped
 
 WriteJsonl = Callable[[str, list[dict[str, Any]]], Path]
 DIPLOMATIC = load_codebook("diplomatic")
+OLDER = load_codebook("diplomatic@1.1.0")
 WIRE = "The minister said on Monday that the whole convoy had reached the northern port"
 
 
@@ -554,3 +555,12 @@ def test_corrections_on_the_page_are_only_for_training(
     parts = store_dataset(codebook_file, store=store).parts
     assert (parts["validation"], parts["test"]) == ([], [])
     assert {example.drawn for example in parts["train"]} == {"page"}
+
+
+def test_the_starter_corpus_has_the_gold_of_the_codebook_version_asked_for() -> None:
+    newer, older = ({one.id: one.labels for one in seed_examples(book).examples} for book in (DIPLOMATIC, OLDER))
+    changed = {identifier for identifier, labels in older.items() if newer[identifier] != labels}
+    reread = (shipped("seeds") / "annotations" / "rereading-1.2.0.jsonl").read_text(encoding="utf-8").splitlines()
+
+    assert changed == {json.loads(line)["sentence_id"] for line in reread}
+    assert all(json.loads(line)["codebook_hash"] == DIPLOMATIC.hash for line in reread)
