@@ -241,7 +241,11 @@ def test_an_evaluation_finds_the_same_figures(mlflow_store: str) -> None:
     kept = DATA / "runs" / "tfidf"
     run("evaluate", kept, "labelled.jsonl", "--out", "evaluated")
 
-    assert differences(loaded(Path("evaluated/report.json")), report(kept / "evaluated.json", *INTERVALS), 1e-6) == []
+    found = loaded(Path("evaluated/report.json"))
+    assert differences(found, report(kept / "evaluated.json", "notes", *INTERVALS), 1e-6) == []
+    # An artefact of that version does not hold the hashes of its texts; the split of its run has the ids.
+    (note,) = found["notes"]
+    assert note.startswith("192 of 240 sentences were in this model's training data")
 
 
 def test_a_run_is_checked_on_what_lies_beside_its_artefact() -> None:
