@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labels.sampling.drawing import AUDIT_EDGES, audit_shares
 from trainer.estimate.arrays import Items
 from trainer.estimate.bounds import score_interval
 from trainer.estimate.coverage import RARE
@@ -30,9 +31,7 @@ from trainer.estimate.plans import FIRST_LOOK, allocation, plan_sample, strata_o
 from trainer.estimate.shares import Documents, estimate_shares
 
 SIZES = (200, 500, 1000)
-EDGES = (0.02, 0.1, 0.3, 0.6, 0.9)
-"""Inner bounds of the strata of an audit (`labels.sampling.drawing.AUDIT_EDGES`)."""
-DESIGNS = {"simple": "simple random sample", "audit": "strata by largest probability, equal shares"}
+DESIGNS = {"simple": "simple random sample", "audit": "strata by largest probability"}
 MODELS = ("good", "random", "inverted", "shifted")
 METHODS = ("ppi", "sample", "adjusted", "counted")
 FOLDS = 3
@@ -117,23 +116,13 @@ def bands_of(corpus: Gold, design: str) -> Ints:
     """Return the stratum of each sentence, numbered without gaps."""
     if design == "simple":
         return np.zeros(len(corpus.gold), dtype=int)
-    return np.unique(np.digitize(corpus.probabilities.max(axis=1), EDGES), return_inverse=True)[1]
-
-
-def shares_of(sizes: Ints, total: int) -> Ints:
-    """Divide an audit equally; strata that are smaller than their share leave the rest to the others."""
-    shares, left = np.zeros(len(sizes), dtype=int), min(total, int(sizes.sum()))
-    order = np.argsort(sizes, kind="stable")
-    for turn, stratum in enumerate(order):
-        shares[stratum] = min(sizes[stratum], left // (len(order) - turn))
-        left -= shares[stratum]
-    return shares
+    return np.unique(np.digitize(corpus.probabilities.max(axis=1), AUDIT_EDGES[1:-1]), return_inverse=True)[1]
 
 
 def audits(corpus: Gold, design: str, size: int, generator: np.random.Generator) -> Iterator[tuple[Ints, Sample]]:
     """Yield the sentences of audits, and the audits, without end."""
     stratum = bands_of(corpus, design)
-    yield from sampled(corpus, stratum, shares_of(np.bincount(stratum), size), generator)
+    yield from sampled(corpus, stratum, np.array(audit_shares(np.bincount(stratum).tolist(), size)), generator)
 
 
 def sampled(corpus: Gold, stratum: Ints, drawn: Ints, generator: np.random.Generator) -> Iterator[tuple[Ints, Sample]]:

@@ -257,8 +257,8 @@ def _search(store: Store, _: str, request: DrawRequest, __: Random) -> Plan:
 def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> Plan:
     """A stratified probability sample of all sentences with a score, labelled or not.
 
-    Strata are bands of the largest probability of any label. Each stratum gets an equal share of the draw, or all its
-    sentences if it has fewer, so that rare labels are drawn too. The inclusion probability of an item is the number
+    Strata are bands of the largest probability of any label. Half of the draw is divided in proportion to the sizes of
+    the strata, and half equally, so that rare labels are drawn too. The inclusion probability of an item is the number
     drawn from its stratum divided by the stratum's size. Without a model, the audit has one stratum.
     """
     if not request.model_id:
@@ -272,7 +272,9 @@ def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> Pla
     bands = list(pairwise(AUDIT_EDGES))
     strata = [store.scores.numbers_by_top(request.model_id, low, high) for low, high in bands]
     items: list[DrawItem] = []
-    for (low, high), numbers, share in zip(bands, strata, _shares([len(s) for s in strata], request.size), strict=True):
+    for (low, high), numbers, share in zip(
+        bands, strata, audit_shares([len(s) for s in strata], request.size), strict=True
+    ):
         ids = store.documents.ids_of_numbers(generator.sample(list(numbers), share))
         items += _sampled(ids, len(numbers), f"{low:g}-{high:g}")
     generator.shuffle(items)
@@ -286,7 +288,19 @@ def _simple_audit(store: Store, request: DrawRequest, generator: Random) -> Plan
     return Plan({"audit": _sampled(ids, frame.size)}, frame)
 
 
-def _shares(sizes: Sequence[int], total: int) -> list[int]:
+def audit_shares(sizes: Sequence[int], total: int) -> list[int]:
+    """Divide `total` among strata of these sizes: half in proportion to the sizes, and half equally.
+
+    The equal half finds rare labels, and shows the errors of the model where they are. Without the proportional half,
+    the few sentences read in the largest stratum would limit what the sample says.
+    """
+    total = min(total, sum(sizes))
+    part = [total * size // (2 * sum(sizes)) for size in sizes]
+    rest = _equal_shares([size - own for size, own in zip(sizes, part, strict=True)], total - sum(part))
+    return [own + more for own, more in zip(part, rest, strict=True)]
+
+
+def _equal_shares(sizes: Sequence[int], total: int) -> list[int]:
     """Divide `total` equally among strata of these sizes.
 
     If a stratum is smaller than its share, the larger strata get the rest of the share.

@@ -4,7 +4,7 @@ Where sentences were drawn one by one, with equal probabilities within strata, t
 bounds are composed from the strata. Each stratum has the interval of a binomial share: the score interval or, where it
 has fewer than `FEW` positives or negatives, that of Jeffreys; that of Clopper and Pearson if the whole domain has few.
 Predictions shorten the distance of a stratum by the ratio of the standard deviations of errors and of gold, but only
-where enough of both were seen to know this ratio. For a simple random sample without predictions this is the interval
+where at least `RARE` of both were seen to know it. For a simple random sample without predictions this is the interval
 of Clopper and Pearson, or Wilson's.
 
 Elsewhere (clusters, unequal probabilities), the interval is that of a binomial share with the effective sample size,
@@ -111,9 +111,11 @@ def _composed(sample: Sample, found: Estimated, weight: Floats, extra: Floats, c
         )
     )
     gold_variance = shares * (1 - shares)
-    ratio = cells.error_variance / np.where(few, np.maximum(gold_variance, 0.5 / (seen + 1)), gold_variance + few)
     # Few counts do not show how much the predictions help, only how much they may hurt.
-    ratio = np.where(few, np.maximum(ratio, 1), ratio)
+    unsure = np.minimum(cells.positives, cells.n - cells.positives) < RARE
+    least = np.where(unsure, np.maximum(gold_variance, 0.5 / (seen + 1)), gold_variance)
+    ratio = np.divide(cells.error_variance, least, out=np.ones_like(least), where=least > 0)
+    ratio = np.where(unsure, np.maximum(ratio, 1), ratio)
     part = _stratum_shares(sample, cells.n)
     rest = np.clip(1 - sample.fractions, 0, 1)[:, None, None]
     # The composition of the sample by strata within a domain is chance, too.

@@ -631,10 +631,11 @@ def test_an_audit_draws_from_every_stratum(store: Store) -> None:
     for item in draw.items:
         strata.setdefault(item.stratum, []).append(item)
     sizes = {"0-0.02": 6, "0.02-0.1": 2, "0.1-0.3": 2, "0.3-0.6": 2, "0.6-0.9": 4, "0.9-1": 4}
-    assert {stratum: len(found) for stratum, found in strata.items()} == dict.fromkeys(sizes, 2)
+    numbers = {"0-0.02": 3, "0.02-0.1": 1, "0.1-0.3": 1, "0.3-0.6": 1, "0.6-0.9": 3, "0.9-1": 3}
+    assert {stratum: len(found) for stratum, found in strata.items()} == numbers
     for stratum, found in strata.items():
         low, high = map(float, stratum.split("-"))
-        assert {item.inclusion_probability for item in found} == {2 / sizes[stratum]}
+        assert {item.inclusion_probability for item in found} == {numbers[stratum] / sizes[stratum]}
         assert all(low <= tops[item.sentence_id] < high or tops[item.sentence_id] == high == 1 for item in found)
     assert (draw.frame_size, draw.model_id) == (20, "m")
     assert {item.position for item in draw.items} == {None}
