@@ -86,7 +86,6 @@ def test_only_runs_and_what_mlflow_itself_runs_import_mlflow() -> None:
 def test_importing_the_packages_loads_no_heavy_library() -> None:
     skipped = ("trainer.model.pyfunc",)
     lazy = (
-        "trainer.classifiers.gradients",
         "trainer.classifiers.network",
         "trainer.classifiers.training",
         "trainer.runs.estimator",

@@ -221,7 +221,7 @@ class EmbeddingClassifier(ExplainedByGradients, LinearClassifier):
         embedder, layer = base.fitted(self.embedder_), base.fitted(self.layer_)
         encoder, tokenizer = embedder.opened
         longest = min(embedder.max_length, max_positions(encoder))
-        return EncoderParts(encoder, tokenizer, embedder.pooling, True, layer, longest)
+        return EncoderParts(encoder, tokenizer, embedder.pooling, True, layer.weight, layer.bias, longest)
 
     def save(self, folder: Path) -> None:
         """Write `regression.safetensors`, and `settings.json` with the encoder's name and identity."""

@@ -119,8 +119,9 @@ class TransformerClassifier(ExplainedByGradients, LinearClassifier):
     def encoder_parts(self) -> EncoderParts:
         """Return the trained network."""
         network = fitted(self.network_)
+        weight, bias = network.layer.weight, network.layer.bias
         return EncoderParts(
-            network.encoder, self.tokenizer_, network.pooling, network.normalise, network.layer, self.max_length_
+            network.encoder, self.tokenizer_, network.pooling, network.normalise, weight, bias, self.max_length_
         )
 
     def is_exported(self) -> bool:

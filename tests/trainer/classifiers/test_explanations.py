@@ -20,7 +20,7 @@ from trainer.calibration.calibration import not_calibrated
 from trainer.classifiers import explanations
 from trainer.classifiers.base import Classifier, classifier_class
 from trainer.classifiers.baselines import MajorityClassifier
-from trainer.classifiers.explanations import Explanation, Span, Words
+from trainer.classifiers.explanations import DifferentiableModel, Explanation, Span, Words
 from trainer.classifiers.linear import EmbeddingClassifier
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.config.models import EmbeddingSection, TfidfSection
@@ -168,14 +168,12 @@ def test_gradients_agree_with_the_exact_ones_of_a_linear_model(fitted_on: Callab
         def forward(self, inputs_embeds: Any, attention_mask: Any) -> Any:
             return type("Output", (), {"last_hidden_state": inputs_embeds})
 
-    from trainer.classifiers.gradients import DifferentiableModel
-
     parts = replace(classifier.encoder_parts(), encoder=Linear(), pooling="mean", normalise=False)
     text = "guns fell"
     [found] = DifferentiableModel(parts, exclusive=False).explain(text, ["aid"], [0], lambda: None)
     tokens = parts.tokenizer(text)["input_ids"]
     table = parts.encoder.get_input_embeddings().weight.detach().numpy()
-    change = (table[tokens] - table[parts.tokenizer.mask_token_id]) @ parts.layer.weight[0] / len(tokens)
+    change = (table[tokens] - table[parts.tokenizer.mask_token_id]) @ parts.weight[0] / len(tokens)
     assert [span.weight for span in found.spans] == pytest.approx(change[1:-1], abs=1e-5)
 
 
