@@ -154,7 +154,7 @@ class RayRun:
         if not group.done or len(group.done) <= max(group.done):
             return False
         name = Shard(group.number, max(group.done), (), last=True).name
-        return bool(read_meta(self._folder / "parts" / name)["last"])
+        return read_meta(self._folder / "parts" / name).last
 
     def _predict(
         self,
@@ -204,7 +204,7 @@ class RayRun:
         """The sum of the reports of all shards."""
         total = PredictReport(notes=list(self._job.state.report.notes))
         for path in self._parts():
-            own = PredictReport.from_json(read_meta(path)["report"])
+            own = read_meta(path).report
             total.documents += own.documents
             total.sentences += own.sentences
             total.repeated += own.repeated

@@ -68,6 +68,14 @@ class Shard:
         return f"part-{self.group:05}-{self.number:05}.parquet"
 
 
+@dataclass(frozen=True)
+class ShardMeta:
+    """The counts of a shard, and whether it is the last shard of its group."""
+
+    report: PredictReport
+    last: bool
+
+
 def read_shards(group: Group, processing: Processing) -> Iterator[Shard]:
     """Read the input of a group; yields the shards that are not written yet."""
     waiting: list[Block] = []
@@ -161,9 +169,9 @@ class ShardWriter:
         return self._folder / kind / f".{uuid.uuid4().hex}.new"
 
 
-def read_meta(path: Path) -> dict[str, Any]:
-    """What `ShardWriter` noted in the file of a shard: `report`, and whether it is the `last` of its group."""
+def read_meta(path: Path) -> ShardMeta:
+    """What `ShardWriter` noted in the file of a shard."""
     import pyarrow.parquet as pq
 
-    found: dict[str, Any] = json.loads(pq.read_schema(path).metadata[META])
-    return found
+    found = json.loads(pq.read_schema(path).metadata[META])
+    return ShardMeta(PredictReport.from_json(found["report"]), bool(found["last"]))

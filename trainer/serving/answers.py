@@ -14,7 +14,6 @@ from labels.errors import DataError, did_you_mean
 from labels.records import Document, Sentence
 from labels.text.sentences import split_sentences
 from trainer.calibration.calibration import Probabilities
-from trainer.classifiers.explanations import Explanation
 from trainer.model.model import Model
 from trainer.serving.scheduling import MAX_EXPLAINED, MAX_LABELS
 from trainer.serving.schemas import (
@@ -121,13 +120,16 @@ async def _explain(
     found = await serving.explainer.explain(texts, [own[:MAX_LABELS] for own in labels], seconds=seconds)
     for prediction, explanations in zip(predictions, found, strict=True):
         prediction.explanations = [
-            LabelExplanation(words=[WordWeight(**vars(span)) for span in one.spans], **_numbers(one))
+            LabelExplanation(
+                label=one.label,
+                method=one.method,
+                logit=one.logit,
+                bias=one.bias,
+                words=[WordWeight(**vars(span)) for span in one.spans],
+                delta=one.delta,
+            )
             for one in explanations
         ]
-
-
-def _numbers(explanation: Explanation) -> dict[str, Any]:
-    return {name: getattr(explanation, name) for name in ("label", "method", "logit", "bias", "delta")}
 
 
 def label_sets(model: Model, probabilities: Probabilities, thresholds: Mapping[str, float]) -> list[tuple[str, ...]]:
