@@ -1,7 +1,7 @@
 """The labelling loop: what to draw next, when to fit a model again, when to suggest stopping.
 
-The state lies in the store (labels, draws, scores) and in the folder of rounds, so that the same call continues after
-any interruption. `labels.sampling` draws the sentences.
+The state is kept in the store (labels, draws, scores) and in the folder of rounds, so that the same call continues
+after any interruption. `labels.sampling` draws the sentences.
 
 A retraining is a process of its own, which fits the next round of a loop and scores the store with its model. It goes
 on if the window is closed, and its failure never stops the labelling. It writes a round completely or not at all, and
@@ -59,10 +59,10 @@ def on_store(experiment: Experiment, codebook: str) -> Experiment:
 
 @dataclass(frozen=True)
 class Step:
-    """The next draw, and the sentence that tells the coder how it is chosen."""
+    """The next draw, and a notice that tells the coder how it is chosen."""
 
     request: DrawRequest
-    told: str
+    notice: str
 
 
 class LabellingLoop:
@@ -243,7 +243,7 @@ def main(folder: str, with_gold: int) -> int:
     except CommuniqueError as error:
         if not begun:
             return _BUSY
-        # In one line, by which the coder is told; logged to standard error, which is the log file.
+        # In one line, which the coder is shown; logged to standard error, which is the log file.
         logger.error("%s", " ".join(str(error).split()))
         return error.exit_code
     return 0

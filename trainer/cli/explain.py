@@ -49,7 +49,7 @@ def explain(
     model = load_model(artefact)
     texts = sentences or [line.strip() for line in sys.stdin if line.strip()]
     if not texts:
-        raise InputError("there is no sentence to explain. Pass sentences as arguments, or one per line on stdin.")
+        raise InputError("no sentence was given. Pass sentences as arguments, or one per line on stdin.")
     found = model.explain(texts, labels=labels, top_k=top_k)
     if as_json:
         for text, own in zip(texts, found, strict=True):

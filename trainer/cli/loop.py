@@ -102,9 +102,7 @@ def loop(
         number_of_folds = folds if folds is not None else FOLDS if loaded.model.kind in CHEAP else 0
         path = out or Path("runs") / f"{loaded.name}-loop"
         if finish and not (path / SETTINGS).is_file():
-            raise InputError(
-                f"{path}: there is no loop in this folder. Begin one by leaving out --finish, or check --out."
-            )
+            raise InputError(f"{path}: this folder contains no loop. Leave out --finish to begin one, or check --out.")
         folder = LoopFolder.open(path, chosen, book.hash, number_of_folds)
         if finish:
             _finish(folder, settings)
@@ -139,7 +137,7 @@ def _go_round(
     """Draw and label until the annotator ends the loop or nothing is left."""
     from labels.annotate.tasks import LabellingSession
 
-    # At the start, a few labels of an interrupted draw are no reason to wait for a new model.
+    # At the start, do not wait for a new model because of a few labels of an interrupted draw.
     shown = _between(labelling, retraining, -1, wait, worth, fewest=labelling.every)
     while True:
         step = labelling.next_step(labelling.count_gold())
@@ -147,7 +145,7 @@ def _go_round(
         if not session.remaining:
             say(_nothing_left(step.request.without))
             return
-        say(step.told)
+        say(step.notice)
         with store.windows.open(annotator) as windows:
             last = run_session(session, book, annotator, plain=plain, windows=windows)
         say(f"{last.decided} decided, {last.remaining} left in this draw.")

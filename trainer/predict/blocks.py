@@ -275,7 +275,7 @@ class Found:
 
     def difference(self, before: Mapping[str, Any]) -> str:
         """How the input differs from an earlier description; empty if it does not. Sentences that were added to a store
-        since are no difference, and are not read."""
+        since do not count, and are not read."""
         if ("store" in before) != (self.store is not None):
             return "it read files, not a store" if self.store else "it read a store, not files"
         if self.store is None:

@@ -105,7 +105,7 @@ def predict_files(
 
     Raises:
         DataError: an input does not exist or is also the output, nothing could be read, an input, the model or an
-            option is not that of the interrupted call, another process writes the output, an input changed while it
+            option differs from the interrupted call, another process writes the output, an input changed while it
             was read, or the output cannot be written.
         Interrupted: Ctrl-C, after a block was finished.
     """

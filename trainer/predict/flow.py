@@ -53,7 +53,7 @@ class Progress:
 
 @dataclass
 class _InWork:
-    """A block on its way, with what the stages so far made of it."""
+    """A block between two stages, with the results of the stages so far."""
 
     block: Block
     texts: bytes

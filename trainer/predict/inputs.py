@@ -199,7 +199,7 @@ def partition_keys(path: str | Path) -> dict[str, str | None]:
 
 
 def changed_input(before: Sequence[Mapping[str, Any]], now: Sequence[Path]) -> str:
-    """What differs between the files of an interrupted run and the files of today; empty if nothing does."""
+    """What differs between the files of an interrupted run and the present files; empty if nothing does."""
     old, new = [one["path"] for one in before], [str(path) for path in now]
     if gone := [path for path in old if path not in set(new)]:
         return f"the input {gone[0]} is missing"

@@ -17,7 +17,7 @@ _SECONDS = 5.0
 _SCHEME = "ray://"
 _CLUSTER = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 _CLIENTS = "/ray.rpc.RayletDriver/ClusterInfo"
-"""Calls that the two ports of a head node answer: that of the cluster (6379), and that of Ray clients (10001)."""
+"""Calls that the ports of a head node answer: the port of the cluster (6379), and the port of Ray clients (10001)."""
 
 
 @contextmanager

@@ -255,7 +255,7 @@ class RayRun:
 
 
 def check_output_folder(output: Path) -> None:
-    """Check that `output` is no folder with other files than shards.
+    """Check that `output` can be written: it does not exist, or is a folder that contains only shards.
 
     Raises:
         DataError: it has other files, or cannot be written.

@@ -187,7 +187,7 @@ class _Held:
 
 
 class Worker:
-    """Works on blocks: first `split`, then perhaps `predict`, at last `render`, for each block.
+    """Works on blocks. For each block, call `split`, then `predict` if the worker has the model, then `render`.
 
     Args:
         model: needed only for `predict`.

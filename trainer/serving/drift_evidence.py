@@ -188,11 +188,11 @@ def _against(means: Floats, sizes: Floats) -> tuple[Floats, Floats]:
     least the smaller one, so the evidence of the reference against the smaller one holds.
     """
     z, x, n = _MEANS, means[:, None], sizes[:, None]
-    # The mean from which that of the reference is z standard errors away (Wilson 1927, JASA 22).
+    # The mean that is z standard errors away from the reference mean (Wilson 1927, JASA 22).
     upper = (x + z**2 / (2 * n) + z * np.sqrt(x * (1 - x) / n + z**2 / (4 * n**2))) / (1 + z**2 / n)
     upper = np.minimum(upper, 1.0)
     evidence = _reference_evidence(upper, x, n)
-    # Nothing is known of true means below that of the reference; none is above 1.
+    # Nothing is known of true means below the reference mean; none is above 1.
     smaller = np.concatenate([np.zeros_like(x), evidence[:, :-1]], axis=1)
     upper[:, -1] = 1.0
     return upper, smaller

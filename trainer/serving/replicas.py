@@ -124,7 +124,7 @@ def _cluster(replicas: Replicas, options: Options, port: int) -> Iterator[None]:
         serve.start(proxy_location="HeadOnly", http_options={"host": options.host, "port": port})
         yield
     finally:
-        serve.delete(NAME)  # finishes accepted requests; other applications of the cluster go on
+        serve.delete(NAME)  # finishes accepted requests; other applications of the cluster keep running
         ray.shutdown()
 
 
@@ -176,5 +176,5 @@ def _wait(reload: Callable[[int], None]) -> None:
             return
         try:
             reload(len(received))
-        except InputError as error:  # the replicas that run go on
+        except InputError as error:  # the current replicas keep running
             logger.error("reload rejected", extra={"fields": {"event": "reload rejected", "reason": str(error)}})

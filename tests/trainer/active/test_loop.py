@@ -108,7 +108,7 @@ def test_wrong_options_are_refused(coded: Codebook, options: tuple[str, ...], me
 
 
 def test_a_loop_that_was_not_begun_cannot_be_finished(coded: Codebook) -> None:
-    assert "runs/small-loop: there is no loop in this folder" in refuse(*LOOP, "--finish")
+    assert "runs/small-loop: this folder contains no loop" in refuse(*LOOP, "--finish")
 
 
 def test_other_settings_need_another_folder(coded: Codebook) -> None:

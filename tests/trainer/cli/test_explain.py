@@ -46,7 +46,7 @@ def test_json_lines_have_offsets(tracked_run: TrackedRun) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [([], "there is no sentence to explain"), (["--label", "trucks", "Rain fell."], "'trucks' is not a label")],
+    [([], "no sentence was given"), (["--label", "trucks", "Rain fell."], "'trucks' is not a label")],
     ids=["nothing", "label"],
 )
 def test_bad_input_is_refused(tracked_run: TrackedRun, options: list[str], message: str) -> None:
