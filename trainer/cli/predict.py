@@ -171,4 +171,5 @@ def _speed(report: PredictReport) -> str:
     if report.seconds < 1:
         return ""
     rate = (report.sentences - report.continued) / report.seconds
-    return f" in {timedelta(seconds=round(report.seconds))} ({rate:,.0f} sentences/s)"
+    speed = f" ({rate:,.0f} sentences/s)" if rate >= 1 else ""
+    return f" in {timedelta(seconds=round(report.seconds))}{speed}"

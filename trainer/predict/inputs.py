@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from labels.errors import DataError, did_you_mean, refuse_lone_string
 from labels.text.documents import FoundFiles, find_files
-from labels.text.labelled.exported import describe_skipped, named_folder
+from labels.text.labelled.exported import DELTA_LOG, describe_skipped, named_folder
 from labels.text.rows import ROW_SUFFIXES, read_rows
 
 _PIECE = 1 << 20
@@ -128,7 +128,8 @@ def find_inputs(outputs: Mapping[str, Path], inputs: Iterable[str | Path]) -> Fo
     others = dict.fromkeys(
         file for file, place in places if not any(place.is_relative_to(output) for output in own.values())
     )
-    return replace(found, files=tuple(others), notes=(*describe_skipped(skipped.items()), *found.notes))
+    notes = dict.fromkeys([*describe_skipped(skipped.items()), *found.notes])
+    return replace(found, files=tuple(others), notes=tuple(notes))
 
 
 def _matching(path: Path, skipped: dict[Path, str]) -> Sequence[Path]:
@@ -144,6 +145,10 @@ def _matching(path: Path, skipped: dict[Path, str]) -> Sequence[Path]:
             found.append(match)
         else:
             skipped[Path(*parts[: inside + 1])] = named_folder(parts[inside])
+    # The log itself does not match `*.parquet`, but a reader must learn that the files belong to a Delta table.
+    tables = {folder for match in found for folder in match.parents if len(folder.parts) >= fixed}
+    logs = sorted(folder / DELTA_LOG for folder in tables if (folder / DELTA_LOG).is_dir())
+    skipped |= dict.fromkeys(logs, named_folder(DELTA_LOG))
     if not found:
         others = "".join(f" Note: {note}." for note in describe_skipped(skipped.items()))
         raise DataError(f"{path}: no file or folder matches this pattern. Check the pattern.{others}")

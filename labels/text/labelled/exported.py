@@ -248,12 +248,13 @@ _ADVICE = (
 
 # -- outputs in a folder of documents
 
+DELTA_LOG = "_delta_log"
 _NAMES = {
     **dict.fromkeys(("mlruns", "mlartifacts"), "files of MLflow"),
     **dict.fromkeys(("_temporary", "__magic"), "unfinished output of Spark or Hadoop"),
     "_spark_metadata": "the log of a Spark stream",
     "_change_data": "the change data of a Delta table",
-    "_delta_log": (
+    DELTA_LOG: (
         "the log of a Delta table, whose folder can also have rows of earlier versions (export the table to read only "
         "its current rows)"
     ),

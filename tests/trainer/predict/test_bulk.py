@@ -505,6 +505,15 @@ def test_unfinished_output_of_spark_is_not_read_and_is_named(model: Model, isola
         predict_files(model, ["set/_temporary/**/*.parquet", "set/_temp*"], "other.jsonl", restart=True)
 
 
+@pytest.mark.parametrize("given", ["set", "set/**/*.parquet", "s*", "set/**"])
+def test_a_delta_table_is_noted(model: Model, isolated: Path, given: str) -> None:
+    write_part("set/year=2024", text="Oslo pledged fuel.")
+    Path("set/_delta_log").mkdir()
+    [note] = predict_files(model, [given], "out.jsonl").notes
+    assert note.startswith("not read as documents, because they are the log of a Delta table, whose folder can also")
+    assert note.endswith(": set/_delta_log")
+
+
 def test_what_is_left_out_is_listed_in_a_file(model: Model, corpus: Path) -> None:
     report = predict_files(model, [corpus], "out.jsonl")
     lines = [json.loads(line) for line in Path("out.jsonl.rejects.jsonl").read_text("utf-8").splitlines()]
