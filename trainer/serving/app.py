@@ -1,7 +1,7 @@
 """The web application of a saved model: routes for predictions, health, the codebook, metrics and documentation.
 
 `create_app` puts the application together. Its layers, from the outside to the inside: `monitoring` (ids, log,
-metrics), `access` (keys, limits on bodies), the routes below, `answers`, `scheduling`.
+metrics), `gate` (keys, limits on bodies), the routes below, `answers`, `scheduling`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from labels.errors import StoreError
-from trainer.serving.access.gate import Access, Gate
-from trainer.serving.access.limits import BodyLimits
 from trainer.serving.answers import ContentError, answer, assigned
 from trainer.serving.bodies import FILE_BODY, FileReader, read_invocation
 from trainer.serving.corrections import Corrections, CorrectionsRequest, CorrectionsResponse
 from trainer.serving.drift_watch import Drift, Watch
+from trainer.serving.gate import Access, BodyLimits, Gate
 from trainer.serving.monitoring import Metrics, Requests
 from trainer.serving.scheduling import DeadlineError, QueueFullError
 from trainer.serving.schemas import (

@@ -17,8 +17,8 @@ from typing import Any
 from labels.errors import DataError
 from labels.text.parsing.office import OfficeText, is_office, read_office
 from labels.text.rows import is_unicode
-from trainer.serving.access.limits import FILE_TYPES
 from trainer.serving.answers import ContentError
+from trainer.serving.gate import FILE_TYPES
 from trainer.serving.scheduling import QueueFullError
 from trainer.serving.schemas import MAX_CHARACTERS, MAX_DOCUMENT_CHARACTERS, MAX_TEXTS
 

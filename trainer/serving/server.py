@@ -23,10 +23,10 @@ from labels.environment.addresses import bind, is_loopback, url_of
 from labels.environment.keys import KEYS_FILE, KeyFile
 from labels.errors import CommuniqueError, InputError
 from trainer.model.model import Model
-from trainer.serving.access.gate import Access
 from trainer.serving.app import create_app
 from trainer.serving.corrections import Corrections
 from trainer.serving.drift_watch import Watch, profile_of
+from trainer.serving.gate import Access
 from trainer.serving.monitoring import Metrics, log_to_stderr, shared_folder
 from trainer.serving.scheduling import MAX_BATCH, Background
 from trainer.serving.served import Served, Source

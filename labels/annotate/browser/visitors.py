@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from time import monotonic
 
-from labels.environment.addresses import forwarding_header, is_loopback_host, is_own_site
-from labels.environment.attempts import FailedAttempts
+from labels.environment.addresses import FailedAttempts, forwarding_header, is_loopback_host, is_own_site
 from labels.environment.keys import Key, KeyFile
 
 SCOPE = "label"

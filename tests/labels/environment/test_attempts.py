@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from labels.environment import attempts
-from labels.environment.attempts import FailedAttempts
+from labels.environment import addresses
+from labels.environment.addresses import FailedAttempts
 
 
 def test_address_must_wait_after_ten_failed_attempts() -> None:
@@ -20,7 +20,7 @@ def test_address_must_wait_after_ten_failed_attempts() -> None:
 
 def test_attempts_are_forgotten_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(attempts, "monotonic", lambda: now)
+    monkeypatch.setattr(addresses, "monotonic", lambda: now)
     table = FailedAttempts()
     for second in range(10):
         now = 1000.0 + second
@@ -34,7 +34,7 @@ def test_attempts_are_forgotten_after_a_minute(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_many_addresses_do_not_lock_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "_ROWS", 16)
+    monkeypatch.setattr(addresses, "_ROWS", 16)
     table = FailedAttempts()
     for number in range(1000):
         table.add(f"2001:db8::{number:x}")

@@ -17,7 +17,7 @@ Served = Lazy("trainer.serving.served:Served")
 Source = Lazy("trainer.serving.served:Source")
 Metrics = Lazy("trainer.serving.monitoring:Metrics")
 Watch = Lazy("trainer.serving.drift_watch:Watch")
-Access = Lazy("trainer.serving.access.gate:Access")
+Access = Lazy("trainer.serving.gate:Access")
 KeyFile = Lazy("labels.environment.keys:KeyFile")
 
 T = TypeVar("T")

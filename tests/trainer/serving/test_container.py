@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from experiments.benchmarks.container import DOCKERFILE, ROOT, ignored, instructions, last_stage
 from trainer.cli import app
-from trainer.serving.access.gate import OPEN_ROUTES
+from trainer.serving.gate import OPEN_ROUTES
 
 STEPS = instructions(DOCKERFILE.read_text(encoding="utf-8"))
 LAST = dict(last_stage(STEPS))

@@ -10,7 +10,7 @@ from tests.labels.text.parsing.office_samples import one_page, stream, word
 from tests.trainer.serving.application import Client, get, post, with_client
 from trainer.model.model import Model
 from trainer.serving import bodies
-from trainer.serving.access.limits import FILE_TYPES
+from trainer.serving.gate import FILE_TYPES
 
 PDF, DOCX = ({"content-type": name} for name in FILE_TYPES)
 GUNS = "<w:p><w:r><w:t>The envoy called for a truce. Rain fell 🕊.</w:t></w:r></w:p>"

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from tests.trainer.serving.application import JSON, Client, post, with_client
 from trainer.model.model import Model
-from trainer.serving.access.limits import BodyLimits
+from trainer.serving.gate import BodyLimits
 
 BODY = json.dumps({"texts": ["Norway pledged aid."]}).encode()
 
