@@ -26,9 +26,8 @@ from labels.codebook.schema import load_codebook
 from labels.errors import DataError
 from labels.records import Document
 from labels.text.cells import parse_cell
-from labels.text.parsing.factiva import read_factiva
 from labels.text.parsing.markup import html_fragment_text, markdown_text, read_page, split_front_matter
-from labels.text.parsing.nexis import read_nexis
+from labels.text.parsing.news_exports import read_factiva, read_nexis
 from labels.text.sentences import split_sentences
 from labels.unicode import Folded
 

@@ -17,7 +17,6 @@ from labels.records import DATE_LENGTH, LANGUAGE_LENGTH, Document, Origin
 from labels.text.headers import ColumnNames
 from labels.text.labelled.exported import describe_skipped, own_folder, own_table
 from labels.text.parsing.articles import Article
-from labels.text.parsing.factiva import read_factiva
 from labels.text.parsing.markup import (
     Matter,
     check_date,
@@ -28,7 +27,7 @@ from labels.text.parsing.markup import (
     rtf_text,
     split_front_matter,
 )
-from labels.text.parsing.nexis import read_nexis
+from labels.text.parsing.news_exports import read_factiva, read_nexis
 from labels.text.parsing.office import MAX_BYTES, is_office, read_office
 from labels.text.parsing.recognition import (
     Oddities,

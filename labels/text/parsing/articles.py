@@ -1,4 +1,4 @@
-"""Share code between `nexis` and `factiva`, which read the articles in exports of news archives.
+"""Articles in exports of news archives, and what their readers (`news_exports`) share.
 
 An export is recognised by its structure. Its header lines, such as length and byline, are not sentences of the article:
 they become metadata or are left out.

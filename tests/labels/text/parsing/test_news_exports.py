@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from labels.records import Document
 from labels.text.documents import read_file
-from labels.text.parsing.factiva import read_factiva
-from labels.text.parsing.nexis import read_nexis
+from labels.text.parsing.news_exports import read_factiva, read_nexis
 from labels.text.sentences import split_sentences
 from tests.labels.text.parsing.samples import CLASSIC, CODED, HEADED, UNI
 
