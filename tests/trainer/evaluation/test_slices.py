@@ -10,6 +10,8 @@ from tests.lazy import Lazy
 from trainer.calibration.calibration import Bools
 from trainer.evaluation.comparison import holm_adjusted
 from trainer.evaluation.failures.slices import SliceSettings, describe_examples, form_of, slice_figures
+from trainer.evaluation.report import Outcome, Report, build_report
+from trainer.evaluation.report_tables import remarks
 
 sk = Lazy("sklearn.metrics")
 HOW = SliceSettings(confidence=0.95, min_groups=20)
@@ -107,3 +109,13 @@ def test_examples_are_described_by_date_length_and_form() -> None:
         "length": ["1 to 10 words", "46 or more words"],
         "form": ["statement", "statement"],
     }
+
+
+def test_a_reliably_worse_slice_is_a_remark_of_the_report() -> None:
+    gold, predicted, groups, source = sliced()
+    outcome = Outcome(("aid", "truce"), False, gold, predicted, predicted.astype(float), groups, np.array([0.5, 0.5]))
+    slices = slice_figures(gold, predicted, groups, {"source": source}, HOW)
+    report = build_report(outcome, confidence=0.95, min_groups=20).extended(slices=slices)
+    (remark,) = [line for line in remarks(report) if "source" in line]
+    assert remark.startswith("Warning: worse where source is 'b' (201 sentences): micro-F1 0.")
+    assert Report.model_validate(report.to_dict()).slices == slices
