@@ -58,7 +58,8 @@ def evaluate(
         ),
     ] = "",
     checks: Annotated[
-        Path | None, typer.Option("--checks", help="TOML file of behavioural checks, for the report.", metavar="FILE")
+        Path | None,
+        typer.Option("--checks", help="TOML file of behavioural checks, or `shipped`, for the report.", metavar="FILE"),
     ] = None,
     errors: Annotated[int, typer.Option("--errors", min=0, help="Number of most confident errors to print.")] = 5,
     overwrite: OverwriteOption = False,

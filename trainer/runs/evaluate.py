@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -85,12 +85,13 @@ def check_model(model: Model, file: Path | None = None) -> CheckResults:
     """Run behavioural checks on a model.
 
     Args:
-        file: a TOML file of checks; None for those that are shipped for the model's codebook.
+        file: a TOML file of checks; None or `SHIPPED_NAME` for those that are shipped for the model's codebook.
 
     Raises:
         DataError: the file is not valid, or none is shipped for the codebook.
     """
-    path = file or shipped_checks(model.codebook.name)
+    shipped = file is None or str(file) == SHIPPED_NAME
+    path = shipped_checks(model.codebook.name) if shipped else file
     if path is None:
         raise DataError(
             f"no behavioural checks are shipped for the codebook '{model.codebook.name}'. Name a TOML file of checks; "
@@ -101,7 +102,10 @@ def check_model(model: Model, file: Path | None = None) -> CheckResults:
         probabilities = model.predict_proba(texts)
         return probabilities.astype(np.float64), model.decide(probabilities)
 
-    return run_checks(read_checks(path, model.labels), model.labels, predict)
+    checks = read_checks(path, model.labels)
+    if shipped:
+        checks = replace(checks, source=f"the checks shipped for {model.codebook.name}")
+    return run_checks(checks, model.labels, predict)
 
 
 def write_report(folder: Path, outcome: Outcome, report: Report, parts: Mapping[str, Predicted]) -> Report:
@@ -123,6 +127,8 @@ def report_text(report: Report) -> str:
     return json.dumps(report.to_dict(), indent=1, allow_nan=False) + "\n"
 
 
+SHIPPED_NAME = "shipped"
+"""The name of the checks that are shipped for a codebook, in place of a file."""
 EXPERIMENT = "communique-evaluations"
 """The MLflow experiment of evaluations, separate from training runs, so that leaderboards rank only runs."""
 

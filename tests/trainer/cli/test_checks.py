@@ -62,9 +62,10 @@ def test_checks_show_failure_rates_and_failures(tracked_run: TrackedRun, checks:
     assert "expected" not in run("checks", tracked_run.result.folder, checks, "--show", "0")
 
 
-def test_a_codebook_without_shipped_checks_needs_a_file(tracked_run: TrackedRun) -> None:
-    said = run("checks", tracked_run.result.folder, code=2)
-    assert "no behavioural checks are shipped for the codebook 'small'" in said
+def test_a_codebook_without_shipped_checks_needs_a_file(tracked_run: TrackedRun, held_out: Path) -> None:
+    for command in (["checks", tracked_run.result.folder], ["evaluate", tracked_run.result.folder, held_out]):
+        said = run(*command, *(["--checks", "shipped"] if command[0] == "evaluate" else []), code=2)
+        assert "no behavioural checks are shipped for the codebook 'small'" in said
 
 
 def test_evaluate_shows_slices_checks_and_mistakes_and_keeps_them(
