@@ -143,8 +143,8 @@ class BrowserServer:
         windows = self._open.setdefault(visitor.annotator, set())
         connection = web.WebSocketResponse(heartbeat=15, max_msg_size=_MOST_BYTES)
         await connection.prepare(request)
-        if len(windows) >= _MOST_WINDOWS:
-            await connection.send_bytes(f"{visitor.annotator} has {len(windows)} open windows. Close one.".encode())
+        if sum(not window.leaving for window in windows) >= _MOST_WINDOWS:
+            await connection.send_bytes(f"{visitor.annotator} has {_MOST_WINDOWS} open windows. Close one.".encode())
             await connection.close()
             return connection
         arguments = self._labelling.command(visitor.annotator)
@@ -179,7 +179,7 @@ class BrowserServer:
         finally:
             window.ended.set()
             windows.discard(window)
-        if window.errors:
+        if window.failed:
             logger.error("%s", window.errors.decode("utf-8", "replace").rstrip())
 
     async def _close_windows(self, _app: web.Application) -> None:

@@ -38,6 +38,7 @@ class Window(AppService):
     Attributes:
         leaving: whether the browser is gone, so that the process is about to end.
         ended: set when the process has ended.
+        failed: whether the process has ended with an error.
         errors: what the process wrote on standard error, at most 64 KB.
     """
 
@@ -53,6 +54,7 @@ class Window(AppService):
         self._width = 80
         self.leaving = False
         self.ended = asyncio.Event()
+        self.failed = False
         self.errors = b""
 
     async def _send(self, data: bytes) -> None:
@@ -101,9 +103,9 @@ class Window(AppService):
             printed = await self._read_text(process.stdout)
             await self._pass_on(process.stdout)
             printed += await process.stdout.read()
-            code = await process.wait()
+            self.failed = await process.wait() != 0
             await errors
-            await self._send(self._last_words(printed.decode("utf-8", "replace"), code).encode())
+            await self._send(self._last_words(printed.decode("utf-8", "replace")).encode())
         finally:
             self.ended.set()
             await self._socket.close()
@@ -130,14 +132,14 @@ class Window(AppService):
         while part := await stderr.read(4096):
             self.errors = (self.errors + part)[-_MOST_ERRORS:]
 
-    def _last_words(self, printed: str, code: int) -> str:
+    def _last_words(self, printed: str) -> str:
         """What the terminal shows when the process has ended."""
         if not self._show_commands:
             printed = printed.partition("\nNext: ")[0]
         said = self.errors.decode("utf-8", "replace")
-        if code and "Error: " in said:
+        if self.failed and "Error: " in said:
             printed += said[said.index("Error: ") :]
-        elif code and not self.leaving:
+        elif self.failed:
             printed += "Labelling ended with an error. Whoever runs the server finds it there."
         lines = [textwrap.fill(line, max(self._width - 2, 20)) for line in printed.splitlines()]
         return _CLEAR + "\r\n".join("\r\n".join(lines).splitlines())

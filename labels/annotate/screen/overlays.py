@@ -81,6 +81,7 @@ PAGES_CSS = """
     #cover { width: 100%; height: 1fr; background: $background; }
     .wide #cover { width: 60%; }
     #article { height: 1fr; padding: 1 2; scrollbar-size-vertical: 1; }
+    #earlier, #later { padding: 0 1 0 0; }
     #here { margin: 1 0; padding: 0 1; border-left: thick $accent; }
     #name { height: 1; padding: 0 1; background: $panel; }
     #entries { height: 1fr; border: none; padding: 0; background: $background; scrollbar-size-vertical: 1; }
