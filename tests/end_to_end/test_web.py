@@ -259,6 +259,20 @@ def test_the_end_of_the_draws_is_explained_on_the_page(folder: Path) -> None:
         browse(server, work)
 
 
+def test_error_of_a_window_is_shown_on_its_page_and_in_the_log(folder: Path) -> None:
+    async def work(browser: Browser) -> None:
+        async with browser.tab() as tab:
+            await tab.wait_for_end()
+            assert "Error: " in tab.text
+            assert "zoe" in tab.text
+
+    with serving(folder, "--annotator", "ana", "--also-by", "zoe") as server:
+        browse(server, work)
+    log = (folder / "server.log").read_text()
+    assert "zoe" in log
+    assert "Traceback" not in log
+
+
 def test_a_page_opens_few_windows_and_odd_messages_close_one(folder: Path) -> None:
     async def work(browser: Browser) -> None:
         async with browser.tab() as one, browser.tab() as two, browser.tab(), browser.tab(), browser.tab() as fifth:
