@@ -80,12 +80,17 @@ PAGES_CSS = """
     #keys-help { height: auto; }
     #cover { width: 100%; height: 1fr; background: $background; }
     .wide #cover { width: 60%; }
-    #article { height: 1fr; padding: 1 2; scrollbar-size-vertical: 1; }
+    #article { height: 1fr; padding: 1 2; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
     #earlier, #later { padding: 0 1 0 0; }
     #here { margin: 1 0; padding: 0 1; border-left: thick $accent; }
     #name { height: 1; padding: 0 1; background: $panel; }
     #entries { height: 1fr; border: none; padding: 0; background: $background; scrollbar-size-vertical: 1; }
     #close { height: 1; padding: 0 1; background: $panel; }
+    ListPage #cover, ListPage #close { visibility: hidden; }
+    ListPage.settled #cover, ListPage.settled #close { visibility: visible; }
+    /* What is hidden has no place to scroll to. */
+    ArticlePage #cover, ArticlePage #close { offset-x: 1000; }
+    ArticlePage.settled #cover, ArticlePage.settled #close { offset-x: 0; }
     #name, #close { text-wrap: nowrap; text-overflow: ellipsis; }
 """
 """The layout of all pages. In the CSS of the pages themselves, Textual would read it when a page is opened.
@@ -106,6 +111,15 @@ class Page(ModalScreen[None]):
     def press(self, key: str) -> bool:
         """Act on a key; returns False if the key closes the page."""
         return False
+
+    def settle(self, scroll: Callable[[], None]) -> None:
+        """Scroll once everything has its place, then show the page: what is shown before is written for nothing."""
+
+        def show() -> None:
+            scroll()
+            self.call_after_refresh(self.add_class, "settled")
+
+        self.call_after_refresh(show)
 
     def on_click(self, event: events.Click) -> None:
         """Close the page if its last line or the help is clicked on."""
@@ -162,7 +176,11 @@ class ArticlePage(Page):
 
     def on_mount(self) -> None:
         """Scroll to the sentence."""
-        self.call_after_refresh(self.query_one("#here").scroll_visible, animate=False, top=False)
+        self.settle(self._scroll)
+
+    def _scroll(self) -> None:
+        sentence = self.query_one("#here").virtual_region
+        self.query_one("#article").scroll_to_region(sentence, animate=False, immediate=True)
 
     def press(self, key: str) -> bool:
         """Scroll the article."""
@@ -207,6 +225,9 @@ class ListPage(Page):
 
     def on_mount(self) -> None:
         """Highlight the current sentence."""
+        self.settle(self._highlight)
+
+    def _highlight(self) -> None:
         self._list.highlighted = max(self._position - 1, 0) if self._entries else None
 
     @property

@@ -26,6 +26,7 @@ underlined, struck or reversed.
 """
 
 _UNKNOWN, _BLANK = ("", "", ""), (" ", "", "")
+_OFF, _NO_STYLE = "\x1b[0m", "unknown"
 _GAP = 8
 """Number of unchanged cells that are written again, because a move of the cursor would take more bytes."""
 
@@ -45,9 +46,11 @@ class Frame:
         rows: dict[int, dict[int, Cell]] = {}
         for row, column, cell in _cells(update, console):
             rows.setdefault(row, {})[column] = cell
-        return "".join(self._paint_row(row, cells, console) for row, cells in sorted(rows.items()))
+        pen = _Pen()
+        output = "".join(self._paint_row(row, cells, pen) for row, cells in sorted(rows.items()))
+        return f"{output}{_OFF}" if output else ""
 
-    def _paint_row(self, row: int, cells: dict[int, Cell], console: Console) -> str:
+    def _paint_row(self, row: int, cells: dict[int, Cell], pen: _Pen) -> str:
         shown = self._rows.setdefault(row, {})
         changed = sorted(column for column, cell in cells.items() if shown.get(column) != cell)
         shown.update(cells)
@@ -56,7 +59,7 @@ class Frame:
             # Not from the middle of a wide character, and not through cells that the update does not have.
             start = next((one for one in (first, first - 1) if shown.get(one, _UNKNOWN)[0]), first)
             written = [shown.get(column, _BLANK) for column in range(start, last + 1)]
-            output += Control.move_to(start, row).segment.text + _text(written)
+            output += Control.move_to(start, row).segment.text + pen.write(written)
         return output
 
 
@@ -136,13 +139,19 @@ def _codes(style: Style, colours: ColorSystem) -> tuple[str, str]:
     return codes, behind
 
 
-def _text(cells: list[Cell]) -> str:
-    """Cells as text, with an escape sequence wherever the style changes; all styles are off at the end."""
-    output, current, behind = "", "", None
-    for character, codes, back in cells:
-        # A blank looks the same in every colour of its background.
-        if (back != behind) if character == " " else (codes != current or behind is None):
-            output += f"\x1b[0;{codes}m" if codes else "\x1b[0m"
-            current, behind = codes, back
-        output += character
-    return f"{output}\x1b[0m"
+class _Pen:
+    """Writes cells as text, with an escape sequence wherever the style changes, also from one row to the next."""
+
+    def __init__(self) -> None:
+        self._codes, self._back = "", _NO_STYLE
+
+    def write(self, cells: list[Cell]) -> str:
+        """The text of cells that stand side by side."""
+        output = ""
+        for character, codes, back in cells:
+            # A blank looks the same in every colour of its background.
+            if (back != self._back) if character == " " else (codes != self._codes or self._back == _NO_STYLE):
+                output += f"\x1b[0;{codes}m" if codes else _OFF
+                self._codes, self._back = codes, back
+            output += character
+        return output
