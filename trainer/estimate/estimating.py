@@ -147,6 +147,8 @@ def _estimate(
             **audit.provenance,
             "strata": _strata(audit),
         },
+        sample_rows=_sample_rows(predictions.labels, audit, found, groups),
+        corpus_rows=_corpus_rows(predictions.labels, found, names),
     )
 
 
@@ -190,6 +192,36 @@ def _cell(
         all_negative=bounds[0] if bounds else None,
         all_positive=bounds[1] if bounds else None,
     )
+
+
+def _sample_rows(labels: Sequence[str], audit: Audit, found: Counted, groups: Groups) -> list[dict[str, str | float]]:
+    """The labelled sentences with all that the estimators know of them."""
+    sample, answered = found.sample, audit.answered()
+    inside = sample.member[:, : len(groups.names)]
+    rows: list[dict[str, str | float]] = []
+    for place, identifier in enumerate(answered.ids):
+        unit = int(sample.unit[place])
+        group = groups.names[int(inside[place].argmax())] if inside[place].any() else ""
+        row: dict[str, str | float] = {"id": identifier, "group": group}
+        row |= {"stratum": answered.names[int(sample.stratum[unit])], "unit": unit}
+        row["weight"] = float(sample.expansion[place])
+        for i, label in enumerate(labels):
+            row[f"gold:{label}"] = float(sample.gold[place, i])
+            row[f"p:{label}"] = float(sample.probabilities[place, i])
+            row[f"assigned:{label}"] = float(sample.assigned[place, i])
+        rows.append(row)
+    return rows
+
+
+def _corpus_rows(labels: Sequence[str], found: Counted, names: Sequence[str]) -> list[dict[str, str | float]]:
+    rows: list[dict[str, str | float]] = []
+    for g, name in enumerate(names):
+        row: dict[str, str | float] = {"group": name, "size": float(found.corpus.sizes[g])}
+        for i, label in enumerate(labels):
+            row[f"sum:{label}"] = float(found.corpus.sums[g, i])
+            row[f"count:{label}"] = float(found.corpus.counts[g, i])
+        rows.append(row)
+    return rows
 
 
 def _pairs(sizes: Floats, by: str, n: int) -> Ints:

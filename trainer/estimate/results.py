@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.estimate.shares import Estimand, Method
 
@@ -79,7 +79,10 @@ class Change(BaseModel):
 
 
 class Estimate(BaseModel):
-    """Estimated shares of labels in a corpus, as written to `estimate.json`."""
+    """Estimated shares of labels in a corpus, as written to `estimate.json`.
+
+    `sample_rows` and `corpus_rows` are what the shares can be computed from; they are files of their own.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -99,6 +102,8 @@ class Estimate(BaseModel):
     weights: dict[str, float]
     notes: list[str]
     provenance: dict[str, str]
+    sample_rows: list[dict[str, str | float]] = Field(default=[], exclude=True, repr=False)
+    corpus_rows: list[dict[str, str | float]] = Field(default=[], exclude=True, repr=False)
 
     def cell(self, label: str, group: str = "") -> Cell:
         """Return the figures of a label in a group; without a group, of all sentences."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from tests.labels.store.builders import decision
 from trainer.cli import app
 from trainer.estimate.given.domains import period_of
 from trainer.estimate.plans import confidence_sequence
-from trainer.estimate.saving import load_estimate
+from trainer.estimate.published.saving import load_estimate, save_estimate
 from trainer.estimate.sources import estimate, plan_audit, watched_shares
 
 LABELS = ("aid", "truce")
@@ -134,7 +137,7 @@ def test_the_command_writes_tables_plot_and_methods(files: tuple[Path, Path]) ->
 
     assert done.exit_code == 0, done.output
     assert {path.name for path in Path("out").iterdir()} == {
-        "estimate.json", "estimates.csv", "differences.csv", "estimate.png", "methods.md",
+        "estimate.json", "estimates.csv", "differences.csv", "estimate.png", "methods.md", "sample.csv", "corpus.csv",
     }  # fmt: skip
     rows = list(csv.DictReader(Path("out/estimates.csv").read_text(encoding="utf-8").splitlines()))
     assert {(row["label"], row["group"]) for row in rows} == {(x, g) for x in LABELS for g in ("", "daily", "wire")}
@@ -341,6 +344,38 @@ def test_a_store_without_scores_says_so(store: Store) -> None:
     label(store, 100)
     with pytest.raises(InputError, match="communique score ARTEFACT"):
         estimate(store=store)
+
+
+# -- replication package
+
+
+def test_a_replication_package_computes_the_shares_anew(files: tuple[Path, Path]) -> None:
+    save_estimate(estimate(files[0], sample=files[1], by="month"), Path("out"))
+    done = CliRunner().invoke(app, ["archive", "out", "--out", "package"])
+
+    assert done.exit_code == 0, done.output
+    script = [sys.executable, "package/recompute.py"]
+    run = subprocess.run(script, capture_output=True, text=True, check=True)
+    assert run.stderr == "24 shares compared, 0 differ\n"
+    path = Path("package/estimates.csv")
+    first = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    write("package/estimates.csv", [row | {"share": "0.9"} for row in first])
+    assert subprocess.run(script, capture_output=True, check=False).returncode == 1
+    zipped = CliRunner().invoke(app, ["archive", "out", "--out", "package.zip"])
+    assert zipped.exit_code == 0
+    with ZipFile("package.zip") as archive:
+        assert "package/sample.csv" in archive.namelist()
+
+
+def test_a_damaged_estimate_is_not_packed(files: tuple[Path, Path]) -> None:
+    save_estimate(estimate(files[0], sample=files[1]), Path("out"))
+    Path("out/sample.csv").unlink()
+
+    done = CliRunner().invoke(app, ["archive", "out", "--out", "package"])
+
+    assert done.exit_code == 2
+    assert "communique estimate --out" in done.output
+    assert not Path("package").exists()
 
 
 # -- plans

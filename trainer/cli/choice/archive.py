@@ -13,7 +13,10 @@ from trainer.cli.choice.report import run_name
 
 def archive(
     run: Annotated[
-        str, typer.Argument(help="Folder of a run or evaluation, an MLflow run id, or an MLflow URI.", metavar="RUN")
+        str,
+        typer.Argument(
+            help="Folder of a run, evaluation or estimate, an MLflow run id, or an MLflow URI.", metavar="RUN"
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -25,9 +28,16 @@ def archive(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Write a replication package: codebook, ids, decisions, split, predictions, versions, and a script."""
+    from trainer.estimate.published.packaging import archive_estimate, is_estimate
     from trainer.runs.publication.archiving import archive_run
 
     place = out or Path("archives") / run_name(run)
+    if is_estimate(Path(run)):
+        written = archive_estimate(Path(run), place, overwrite=overwrite)
+        console.print(f"{written}: a replication package of an estimate. It never has texts.")
+        if written.is_dir():
+            console.print(f"Check it with: python {written / 'recompute.py'}")
+        return
     with progress_bars():
         written = archive_run(run, place, texts=not without_texts, overwrite=overwrite)
     console.print(f"{written}: a replication package{' without texts' if without_texts else ''}.")

@@ -91,7 +91,7 @@ def estimate(
     Counting predictions is biased. The sample corrects them; the intervals hold even for a bad model.
     """
     from labels.output.folders import refuse_occupied
-    from trainer.estimate.saving import save_estimate
+    from trainer.estimate.published.saving import save_estimate
     from trainer.estimate.sources import estimate as make_estimate
     from trainer.runs.tracking.registry import fetch_artefact
 

@@ -10,16 +10,18 @@ from pydantic import ValidationError
 from labels.errors import DataError
 from labels.output.folders import output_folder
 from labels.output.table_files import write_csv_table
-from trainer.estimate.methods import methods_text
+from trainer.estimate.published.methods import methods_text
+from trainer.estimate.published.trend import write_plot
 from trainer.estimate.results import Estimate
-from trainer.estimate.trend import write_plot
 
 ESTIMATE = "estimate.json"
 """The file that marks a folder as an estimate."""
+FILES = (ESTIMATE, "estimates.csv", "methods.md", "estimate.png", "sample.csv", "corpus.csv")
+"""The files of every estimate; one with groups also has `differences.csv`."""
 
 
 def save_estimate(found: Estimate, folder: Path, *, overwrite: bool = False) -> None:
-    """Write `estimate.json`, `estimates.csv`, `differences.csv`, `methods.md` and `estimate.png` to a new folder.
+    """Write `FILES` and, if there are groups, `differences.csv` to a new folder.
 
     Raises:
         DataError: the folder exists and is not an output, or cannot be written; nothing is written then.
@@ -29,6 +31,8 @@ def save_estimate(found: Estimate, folder: Path, *, overwrite: bool = False) -> 
         write_csv_table(draft / "estimates.csv", list(found.rows()))
         if found.changes:
             write_csv_table(draft / "differences.csv", list(found.change_rows()))
+        write_csv_table(draft / "sample.csv", found.sample_rows)
+        write_csv_table(draft / "corpus.csv", found.corpus_rows)
         (draft / "methods.md").write_text(methods_text(found), encoding="utf-8")
         write_plot(found, draft / "estimate.png")
 
