@@ -213,7 +213,7 @@ def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
     read = len(lines)
     lines = lines if batch.is_log else in_order_of_time(without_repeats(lines))
     distinct = len(lines)
-    lines = _without_overruled(store, _in_known_draws(store, lines))
+    lines = _without_overruled(store, _in_known_draws(store, lines, batch.draws))
     in_time = len(lines)
     lines = without_removed(store, lines, repeats.links)
     unseen = without_removed(store, unseen, repeats.links)
@@ -272,14 +272,12 @@ def _count_replaced(store: Store, lines: Sequence[Line]) -> int:
     return sum(len(ids) for ids in in_file.values() if ids <= replaced_ids)
 
 
-def _in_known_draws(store: Store, lines: Sequence[Line]) -> list[Line]:
-    """The lines; an answer to a task of another store says itself how its sentence was drawn, without the draw."""
-    known = store.draws.among({line.event.draw_id for line in lines if line.asked_at and line.event.draw_id})
+def _in_known_draws(store: Store, lines: Sequence[Line], draws: Iterable[Draw]) -> list[Line]:
+    """The lines. Without its draw, which is in another store, a line itself says how its sentence was drawn."""
+    ids = {line.event.draw_id for line in lines if line.event.draw_id}
+    known = {"", *store.draws.among(ids), *(draw.id for draw in draws)}
     return [
-        replace(line, event=replace(line.event, draw_id=""))
-        if line.asked_at and line.event.draw_id not in known
-        else line
-        for line in lines
+        line if line.event.draw_id in known else replace(line, event=replace(line.event, draw_id="")) for line in lines
     ]
 
 
