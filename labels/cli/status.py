@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -70,13 +69,12 @@ def _codebook_of(store: Store, given: Codebook | None, settings: Settings) -> st
     """
     if not store.codebooks.of_decisions():
         return settings.codebook
-
     if given is not None:
         store.codebooks.refuse_foreign(given)
         return settings.codebook
     last = store.codebooks.all().get(store.waiting.last_codebook())
     try:
-        store.codebooks.refuse_foreign(codebook_in_use(settings))
+        store.codebooks.refuse_foreign(store.codebooks.in_use(settings.codebook)[0])
     except CommuniqueError:
         if last is None:
             return settings.codebook
@@ -106,13 +104,13 @@ def _print_annotators(store: Store, today: str) -> None:
         following = command("label", "--annotator", "YOUR_NAME", store=store.name)
         console.print(f"No annotations yet. Next: {following}", soft_wrap=True)
         return
-    states = ("reviewed", "of these\nnone", "skipped", "not a\nsentence")
-    headings = ("annotator", *states, "with\nnote", "today", "reserved", "median\nseconds", "last")
+    states = ("reviewed", "none", "skipped", "not a\nsentence")
+    headings = ("annotator", *states, "with\nnote", "today", "re-\nserved", "median\ns", "last")
     rows = []
     for one in found:
         counts = (one.reviewed, one.none, one.skipped, one.not_a_sentence, one.noted, one.today, one.reserved)
         rows.append((one.annotator, *map(str, counts), number(one.seconds, 1), local_time(one.last)))
-    console.print(table(headings, rows))
+    console.print(table(headings, rows, align="l" + "r" * 9))
     if adjudicators := [one for one in found if one.adjudicated]:
         rows = [(one.annotator, str(one.adjudicated)) for one in adjudicators]
         console.print(table(("adjudicator", "adjudicated"), rows))
@@ -179,7 +177,7 @@ def _print_disputes(store: Store, given: Codebook | None, settings: Settings, re
 
     events, history = store.events.all(sentence_ids=shared), store.codebooks.history()
     try:
-        used = given or codebook_in_use(replace(settings, codebook=reference))
+        used = given or store.codebooks.in_use(reference)[0]
         found = resolve(events, used, history)
     except CodebookError:
         if given is not None:

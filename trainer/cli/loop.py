@@ -114,11 +114,21 @@ def loop(
         retraining = Retraining(folder, settings.store)
         _go_round(labelling, retraining, opened, book, annotator, plain=plain, wait=wait, worth=worth)
         if retraining.running:
-            say("A model is being fitted in the background; the same command will use it.")
+            say("A model is being trained in the background. The same command will use it.")
         say(f"All decisions are saved in {opened.name}, all rounds in {path}.")
     again = partial(_again, annotator, experiment, out, set_, folds, settings)
-    defaults = {"--every": (every, 50), "--strategy": (strategy, "uncertainty"), "--worth": (worth, 0.01)}
-    changed = [word for key, (own, usual) in defaults.items() if own != usual for word in (key, str(own))]
+    defaults = {
+        "--every": (every, 50),
+        "--strategy": (strategy, "uncertainty"),
+        "--worth": (worth, 0.01),
+        "--wait": (wait, 20),
+    }
+    changed = [
+        word
+        for key, (own, usual) in defaults.items()
+        if own != usual
+        for word in (key, f"{own:g}" if isinstance(own, float) else str(own))
+    ]
     ending = [again("--finish")] if folder.rounds() else []
     print_next(again(*changed), *ending, command("status", store=settings.store))
 
@@ -206,20 +216,22 @@ def print_rounds(rounds: Sequence[Round], worth: float) -> None:
 
     last = rounds[-1]
     console.print(_curve(rounds))
-    say(
+    console.print(
         f"Macro-F1 is {last.basis}, over the sentences that no model chose. Nothing has been measured on the test part "
         f"({counted(last.test, 'sentence')})."
     )
     if not last.frozen:
-        say("The test part is still too small to be resampled, so each round makes a new split.")
+        console.print("The test part is still too small to be resampled, so each round makes a new split.")
     for note in last.notes:
-        say(f"Note: {note}.")
+        console.print(f"Note: {note}.")
     if last.gain is None:
-        say(f"The gain from more labels cannot be estimated yet: {last.reason}.")
+        console.print(f"The gain from more labels cannot be estimated yet: {last.reason}.")
     else:
-        say(f"200 more labels would raise macro-F1 by at most {last.gain:.3f} (upper 90% bound of the fitted gain).")
+        console.print(
+            f"200 more labels would raise macro-F1 by at most {last.gain:.3f} (upper 90% bound of the fitted gain)."
+        )
     if suggests_stopping(rounds, worth):
-        say(f"This is below {worth:g} in two successive rounds: consider stopping with --finish.")
+        console.print(f"This is below {worth:g} in two successive rounds: consider stopping with --finish.")
 
 
 def _curve(rounds: Sequence[Round]) -> Table:
