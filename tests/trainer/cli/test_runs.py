@@ -48,6 +48,15 @@ def test_runs_are_filtered_and_sorted(many: None) -> None:
     assert "No run matches" in said("--filter", "metrics.macro_f1 > 2")
 
 
+def test_long_values_leave_the_names_whole(many: None) -> None:
+    columns = ("data.judging_hash", "data.training_hash", "machine.system", "codebook.hash", "package.torch")
+    shown = said("--columns", ",".join(columns))
+    found = ["name", "broken", "second", "first", "words"]
+    assert [line.split()[0] for line in shown.splitlines()] == found * (shown.count("name  "))
+    assert all(column in shown for column in columns)
+    assert "…" in shown
+
+
 def test_runs_are_written_with_all_their_values(many: None, tracked_run: TrackedRun) -> None:
     assert "runs.csv: 4 runs." in said("--csv", "runs.csv")
     with Path("runs.csv").open(encoding="utf-8", newline="") as file:

@@ -12,8 +12,11 @@ from labels.errors import counted
 from trainer.cli.choice.leaderboard import short_id, start_time
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from trainer.runs.tracking.leaderboard import RunRow
 
+_LONGEST = 28
 _COLUMNS = "validation_macro_f1,macro_f1,macro_f1.low,macro_f1.high"
 
 
@@ -59,10 +62,28 @@ def runs(
 
 
 def print_runs(rows: list[RunRow], columns: list[str]) -> None:
-    """Print one line for each run."""
-    known = ((row.name, short_id(row.run_id), start_time(row.started), row.status.lower()) for row in rows)
-    cells = [(*own, *(row.shown(name) for name in columns)) for own, row in zip(known, rows, strict=True)]
-    console.print(table(("name", "run", "started", "status", *columns), cells, align="tlll" + "r" * len(columns)))
+    """Print one line for each run, in several tables where the console is too narrow for all columns."""
+    lead = [(_short(row.name), short_id(row.run_id), start_time(row.started), row.status.lower()) for row in rows]
+    headings, cells = ["name", "run", "started", "status"], [list(own) for own in lead]
+    for column in columns:
+        values = [_short(row.shown(column)) for row in rows]
+        wider = _table([*headings, column], [[*own, value] for own, value in zip(cells, values, strict=True)])
+        if not console.fits(wider):
+            console.print(_table(headings, cells))
+            headings, cells = headings[:2], [list(own[:2]) for own in lead]
+        headings.append(column)
+        cells = [[*own, value] for own, value in zip(cells, values, strict=True)]
+    console.print(_table(headings, cells))
+
+
+def _table(headings: list[str], cells: list[list[str]]) -> Table:
+    known = sum(heading in ("name", "run", "started", "status") for heading in headings)
+    return table(headings, cells, align="l" * known + "r" * (len(headings) - known))
+
+
+def _short(text: str) -> str:
+    """The beginning of a long value: the CSV file has all of it."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _write(path: Path, rows: list[RunRow]) -> None:

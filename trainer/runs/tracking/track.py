@@ -325,7 +325,7 @@ def _log_trial(
     problem: str,
 ) -> None:
     params = {"model.kind": record.params["model"]["kind"], **values}
-    tracker.log_nested(f"{record.name} {number}", params, figures, problem, {_TRIAL_TAG: str(number)})
+    tracker.log_nested(f"{record.name} {number}", params, figures, problem, {**record.tags, _TRIAL_TAG: str(number)})
 
 
 def _logged_trials(tracker: Tracker) -> set[int]:
