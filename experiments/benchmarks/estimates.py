@@ -182,7 +182,8 @@ def resample(corpus: Gold, design: str, size: int, times: int, seed: int) -> Out
             tally[method] += np.stack([covered, np.nan_to_num(high - low), np.nan_to_num(value - truth), known])
         ratios += (found["ppi"].high - found["ppi"].low) / (found["sample"].high - found["sample"].low)
         positives += sample.member.T.astype(float) @ sample.gold
-    made = {method: (each[0] / times, each[1] / each[3], each[2] / each[3]) for method, each in tally.items()}
+    defined = {method: np.maximum(each[3], 1) for method, each in tally.items()}
+    made = {name: (each[0] / times, each[1] / defined[name], each[2] / defined[name]) for name, each in tally.items()}
     coverage, width, bias = ({name: own[i] for name, own in made.items()} for i in range(3))
     return Outcome(coverage, width, bias, ratios / times, positives / times, time.perf_counter() - began)
 
@@ -300,6 +301,8 @@ def plot(outcomes: dict[tuple[str, str, int], Outcome], path: Path) -> None:
         axis.axvline(RARE, color="#c4c9cf", linewidth=1)
         for method, colour in (("adjusted", "#d98b5f"), ("ppi", "#1f5fa8")):
             own = [one for (name, _, _), one in outcomes.items() if name == model]
+            if not own:
+                continue
             x = np.concatenate([one.positives.ravel() for one in own])
             y = np.concatenate([one.coverage[method].ravel() for one in own])
             name = "published (PPI++ or sample alone)" if method == "ppi" else "adjusted counts"
@@ -371,8 +374,7 @@ def report(
             "",
             "## The process behind the corpus: coverage when documents are drawn again",
             "",
-            _table(["labels", *corpus.labels]),
-            *processes,
+            *([_table(["labels", *corpus.labels]), *processes] if processes else ["Not measured in this run."]),
             "",
             *more,
             "",
@@ -394,33 +396,47 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("experiments/results/estimates.md"))
     options = parser.parse_args()
     corpus = read_corpus(options.folder, options.cache)
+    how = (
+        f"`python experiments/benchmarks/estimates.py FOLDER --resamplings {options.resamplings} --bad {options.bad}`: "
+        f"{options.resamplings} audits per row with the good model (tfidf, trained on other documents), {options.bad} "
+        "with each bad model, of the process, and of stopping and plans."
+    )
     outcomes: dict[tuple[str, str, int], Outcome] = {}
+    process: dict[int, Floats] = {}
+    more: list[str] = []
+
+    def write() -> None:
+        # After each part: a long run that is interrupted leaves what it has.
+        plot(outcomes, options.out.with_suffix(".png"))
+        options.out.write_text(report(corpus, outcomes, process, how, more), encoding="utf-8")
+
     for model in MODELS:
         times = options.resamplings if model == "good" else options.bad
         for design in DESIGNS:
             for size in SIZES:
                 outcomes[model, design, size] = resample(corpus.with_model(model), design, size, times, seed=size)
                 print(*summary_rows(model, design, size, outcomes[model, design, size]), flush=True)
-    process = {size: resample_documents(corpus, size, options.bad, seed=size) for size in SIZES}
-    more = ["## Stopping on the width, and plans", ""]
+        write()
+    for size in SIZES:
+        process[size] = resample_documents(corpus, size, options.bad, seed=size)
+    write()
+    more += ["## Stopping on the width, and plans", ""]
     for width in (0.05, 0.03):
-        coverage, used = stopped(corpus, width, options.bad, seed=1)
-        shown = ", ".join(f"{label} {one:.1%}" for label, one in zip(corpus.labels, coverage, strict=True))
-        size, met, less = planned(corpus, width, options.bad, seed=1)
-        more += [
-            f"- Width {width:g} of the overall share of {corpus.labels[0]}: labelling a simple sample until it is "
-            f"reached (looks every 50 from {FIRST_LOOK} on) takes {used:.0f} sentences on average; coverage when "
-            f"stopped: {shown}.",
-            f"- A plan for this width, without a pilot, has {size} sentences: reached in {met:.1%} of audits, and in "
-            f"{less:.1%} with 80% of the sentences.",
-        ]
-    how = (
-        f"`python experiments/benchmarks/estimates.py FOLDER --resamplings {options.resamplings} --bad {options.bad}`: "
-        f"{options.resamplings} audits per row with the good model (tfidf, trained on other documents), {options.bad} "
-        "with each bad model and of the process."
-    )
-    plot(outcomes, options.out.with_suffix(".png"))
-    options.out.write_text(report(corpus, outcomes, process, how, more), encoding="utf-8")
+        more += width_lines(corpus, width, options.bad)
+    write()
+
+
+def width_lines(corpus: Gold, width: float, times: int) -> list[str]:
+    """What it takes to reach a width, by stopping and by a plan."""
+    coverage, used = stopped(corpus, width, times, seed=1)
+    shown = ", ".join(f"{label} {one:.1%}" for label, one in zip(corpus.labels, coverage, strict=True))
+    size, met, less = planned(corpus, width, times, seed=1)
+    return [
+        f"- Width {width:g} of the overall share of {corpus.labels[0]}: labelling a simple sample until it is reached "
+        f"(looks every 50 from {FIRST_LOOK} on) takes {used:.0f} sentences on average; coverage when stopped: {shown}.",
+        f"- A plan for this width, without a pilot, has {size} sentences: reached in {met:.1%} of audits, and in "
+        f"{less:.1%} with 80% of the sentences.",
+    ]
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ class _Round:
     drawn: set[str] = field(default_factory=set)
     items: dict[str, DrawItem] = field(default_factory=dict)
     draws: list[str] = field(default_factory=list)
+    strata: set[str] = field(default_factory=set)
 
     @property
     def kind(self) -> str:
@@ -197,12 +198,15 @@ def _rounds(batches: Sequence[tuple[list[Draw], list[tuple[Draw, DrawItem]]]], d
         # A second reading of an overlap sentence is not a second draw.
         fresh = {item.sentence_id: item for _, item in served if item.sentence_id not in overlap}
         overlap.update(item.sentence_id for draw in batch if draw.strategy == "overlap" for item in draw.items)
-        if not rounds or not rounds[-1].admits(batch[0], outside):
+        if fresh and not (rounds and rounds[-1].admits(batch[0], outside)):
             rounds.append(_Round(batch[0], outside))
+        if not rounds:
+            continue
         rounds[-1].items.update(fresh)
         rounds[-1].drawn.update(item.sentence_id for draw in batch for item in draw.items)
+        rounds[-1].strata.update(item.stratum for draw in batch for item in draw.items)
         rounds[-1].draws += [draw.id for draw in batch]
-    return [one for one in rounds if one.items]
+    return rounds
 
 
 def _strata(
@@ -242,6 +246,11 @@ def _sampled_strata(one: _Round, weight: float, number: int) -> list[Stratum]:
     first: dict[str, DrawItem] = {}
     for item in one.items.values():
         first.setdefault(item.stratum, item)
+    if unread := sorted(one.strata - first.keys()):
+        raise InputError(
+            f"draw {one.first.id}: no sentence of stratum '{unread[0]}' has been reached yet, so nothing is known "
+            "about it. Label more of the draw."
+        )
     return [Stratum(name, max(_size(one, item, drawn[name]), drawn[name]), drawn[name], weight, number)
             for name, item in first.items()]  # fmt: skip
 

@@ -125,6 +125,14 @@ def test_an_audit_covers_what_was_decided_too(store: Store) -> None:
                                        ("0.9-1", 10, 3, 3)]  # fmt: skip
 
 
+def test_a_stratum_that_was_not_reached_is_not_forgotten(store: Store) -> None:
+    score_all(store, [0.01, 0.05, 0.5, 0.95])
+    decide(store, drawn(store, 12, "audit", model_id="m"), 2)
+
+    with pytest.raises(InputError, match=r"no sentence of stratum .* has been reached"):
+        design_of(store)
+
+
 def test_an_audit_needs_no_model(store: Store) -> None:
     store.events.add([decision(one) for one in store.unseen.ids()[:6]])
     decide(store, drawn(store, 12, "audit"))

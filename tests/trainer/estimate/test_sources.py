@@ -346,6 +346,15 @@ def test_a_store_without_scores_says_so(store: Store) -> None:
         estimate(store=store)
 
 
+def test_a_stratum_without_gold_is_refused(files: tuple[Path, Path]) -> None:
+    _, gold = corpus()
+    sample = sampled(gold)
+    for row in sample[:3]:
+        row |= {"stratum": "b", "state": "skipped"}
+    with pytest.raises(InputError, match="no sentence of stratum 'b' has gold"):
+        estimate(files[0], sample=write("few.csv", sample))
+
+
 # -- replication package
 
 

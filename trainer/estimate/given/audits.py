@@ -65,7 +65,10 @@ class Audit:
     def answered(self) -> Audit:
         """Return the sentences with gold, which then also stand for those without: missing at random in a stratum.
 
-        In a unit with several sentences, the others stand for those without gold, which keeps the weight of the unit.
+        In a unit with several sentences, those without gold count as missing from the unit.
+
+        Raises:
+            InputError: a stratum has no gold at all.
         """
         has: Bools = np.asarray(~np.isnan(self.gold).any(axis=1))
         if has.all():
@@ -74,6 +77,12 @@ class Audit:
         number = np.cumsum(alive) - 1
         before = np.bincount(self.stratum, minlength=len(self.drawn)).astype(float)
         after = np.bincount(self.stratum[alive], minlength=len(self.drawn)).astype(float)
+        if ((before > 0) & (after == 0)).any():
+            name = self.names[int(((before > 0) & (after == 0)).argmax())]
+            raise InputError(
+                f"no sentence of stratum '{name or 'all'}' has gold labels, so nothing is known about it. Label or "
+                "adjudicate some of them."
+            )
         with np.errstate(divide="ignore", invalid="ignore"):
             more = np.where(after > 0, before / after, 1.0)
             kept = np.where(before > 0, after / before, 1.0)
