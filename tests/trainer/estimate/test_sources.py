@@ -21,7 +21,7 @@ from labels.records import Document, Sentence
 from labels.sampling.drawing import DrawRequest
 from labels.sampling.strategies import next_assignment
 from labels.store import Store, now
-from tests.labels.store.builders import decision
+from tests.labels.store.builders import decision, model
 from trainer.cli import app
 from trainer.estimate.given.domains import period_of
 from trainer.estimate.plans import confidence_sequence
@@ -338,6 +338,22 @@ def test_a_store_or_a_sample_is_needed(files: tuple[Path, Path], store: Store) -
         estimate(files[0])
     with pytest.raises(InputError, match="one labelled probability sample"):
         estimate(files[0], store=store, sample=files[1])
+
+
+def test_scores_in_the_store_are_predictions(store: Store) -> None:
+    store.scores.add_model(model(codebook_hash=BOOK.hash))
+    found = store.scores.unscored("m", 1000)
+    chances = {one.number: (0.7 if i % 2 else 0.1, 0.2) for i, one in enumerate(found)}
+    store.scores.add("m", [(number, own, 0.5, 0.5, max(own)) for number, own in chances.items()])
+    label(store, 120, "audit")
+    made = estimate(store=store, by="month")
+
+    cell = made.cell("aid")
+    assert cell.raw == pytest.approx(sum(own[0] > 0.5 for own in chances.values()) / 400)
+    assert (made.provenance["model"], cell.size, made.groups) == ("m", 400, ("2026-01", "2026-02"))
+    assert (cell.published.low or 0) <= 0.5 <= (cell.published.high or 1)
+    with pytest.raises(InputError, match="no scores by model 'n'"):
+        estimate(store=store, model="n")
 
 
 def test_a_store_without_scores_says_so(store: Store) -> None:
