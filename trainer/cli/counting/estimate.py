@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import OverwriteOption, console, table
-from labels.environment.settings import load_settings
+from labels.cli.terminal import OverwriteOption, console, print_next, table
+from labels.environment.settings import command, load_settings
 from labels.errors import counted
 from trainer.estimate.checking import Missing
 from trainer.estimate.results import Unit
@@ -117,7 +117,10 @@ def estimate(
     print_estimate(found)
     if out is not None:
         save_estimate(found, out, overwrite=overwrite)
-        console.print(f"Written to {out}: estimates.csv, estimate.json, estimate.png, methods.md")
+        console.print(
+            f"Written to {out}: estimates.csv, estimate.json, estimate.png, methods.md, sample.csv, corpus.csv"
+        )
+        print_next(command("archive", str(out)))
 
 
 def print_estimate(found: Estimate) -> None:
