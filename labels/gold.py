@@ -228,11 +228,9 @@ class Resolution:
 def resolve(events: Iterable[Annotation], codebook: Codebook, history: CodebookHistory | None = None) -> Resolution:
     """Resolve each sentence to its adjudication, or to the label set that all of its reviewers gave.
 
-    A sentence that some annotators reviewed and others marked as not a sentence is disputed.
-
-    Annotations made under other codebook versions in `history` are read under `codebook`. An annotation that leaves
-    labels undecided gives no gold labels. It is ignored if there is a complete annotation from a nearer version, whose
-    annotator could choose the undecided labels.
+    A sentence that some annotators reviewed and others marked as not a sentence is disputed. Annotations made under
+    other versions in `history` are read under `codebook`. An annotation that leaves labels undecided gives no gold
+    labels. It is ignored if there is a complete annotation from a nearer version, whose annotator could choose them.
 
     Raises:
         CodebookError: an annotation has a label that `codebook` lacks, or was made under a version with other labels

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -39,6 +42,10 @@ from labels.cli.labelling.label_options import (
 from labels.cli.terminal import CodebookOption, StoreOption, opened_store
 from labels.unicode import clean
 
+if TYPE_CHECKING:
+    from labels.annotate.reviewing import Filters
+    from labels.cli.labelling.draw_options import DrawOptions, Task
+
 
 def label_command(
     context: typer.Context,
@@ -74,25 +81,44 @@ def label_command(
     codebook: CodebookOption = None,
 ) -> None:
     """Label sentences one by one, one key per label; every key press is saved at once."""
-    from labels.annotate.reviewing import Filters
-    from labels.cli.labelling.draw_options import DrawOptions
     from labels.cli.labelling.drawn_sessions import Desk, label_draws, release_draws
-    from labels.cli.labelling.review import check_review, review_decisions, utc_moment
+    from labels.cli.labelling.review import review_decisions
 
-    drawing = (strategy, size, overlap, clean(also_by), share, planted, suggest, blind, model, by, retest, retest_after)
-    options, filters = DrawOptions(*drawing, seed), Filters(clean(label), state, note, clean(search), utc_moment(since))
-    task = options.checked()
-    check_review(filters, review=review, unblind=unblind, draws=options.draws)
+    options, task, filters = _checked(context.params)
     if web:
-        from labels.cli.labelling.in_browser import WebOptions, label_in_browser
-
-        label_in_browser(context, WebOptions(host, port, keys))
+        _label_in_browser(context, host, port, keys)
         return
     with opened_store(store, codebook) as (opened, book, settings):
         desk = Desk(opened, book, annotator, settings)
-        if released := [annotator] * release + [clean(release_from)] * bool(release_from):
-            release_draws(desk, released)
+        if release or release_from:
+            release_draws(desk, [annotator] * release + [clean(release_from)] * bool(release_from))
         elif review:
             review_decisions(opened, book, annotator, filters, unblind=unblind, plain=plain)
         else:
             label_draws(desk, options, task, plain=plain)
+
+
+def _label_in_browser(context: typer.Context, host: str, port: int, keys: Path) -> None:
+    # The server is imported only for this: it is an extra.
+    from labels.cli.labelling.in_browser import WebOptions, label_in_browser
+
+    label_in_browser(context, WebOptions(host, port, keys))
+
+
+def _checked(given: Mapping[str, Any]) -> tuple[DrawOptions, Task, Filters]:
+    """What to draw, and which decisions to review, from the options as given.
+
+    Raises:
+        InputError: options exclude each other, have no effect, or have an invalid value.
+    """
+    from labels.annotate.reviewing import Filters
+    from labels.cli.labelling.draw_options import DrawOptions
+    from labels.cli.labelling.review import check_review, utc_moment
+
+    drawing = {field.name: given[field.name] for field in fields(DrawOptions)}
+    options = DrawOptions(**drawing | {"also_by": clean(given["also_by"])})
+    task = options.checked()
+    words = (clean(given["label"]), given["state"], given["note"], clean(given["search"]))
+    filters = Filters(*words, utc_moment(given["since"]))
+    check_review(filters, review=given["review"], unblind=given["unblind"], draws=options.draws)
+    return options, task, filters
