@@ -123,6 +123,18 @@ def test_the_estimate_has_the_greatest_likelihood() -> None:
     assert label_prevalence(probabilities, START) == pytest.approx(grid[likelihood.argmax()], abs=3e-4)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.5, 1.0])
+def test_the_fast_way_to_the_estimate_of_one_label_leads_where_expectation_maximisation_does(share: float) -> None:
+    probabilities, _ = scores(1000, share, 14)
+    both = np.column_stack([probabilities, 1 - probabilities])
+    expected = estimate_prevalence(both, np.array([START, 1 - START]))[0]
+    assert label_prevalence(probabilities, START) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_model_that_knows_nothing_leaves_the_prevalence_as_it_was() -> None:
+    assert label_prevalence(np.full(100, START), START) == pytest.approx(START)
+
+
 def test_classes_of_an_exclusive_codebook_are_estimated_together() -> None:
     generator = np.random.default_rng(8)
     start, true = np.array([0.5, 0.3, 0.2]), np.array([0.1, 0.2, 0.7])
@@ -151,14 +163,18 @@ def test_label_shift_raises_no_alarm_and_another_kind_of_negatives_does() -> Non
     def two(share: float) -> Floats:
         return np.array([share, 1 - share])
 
+    def drawn(seed: int) -> dict[str, Any]:
+        generator = np.random.default_rng(seed)
+        return {name: draw_weights(generator, 1000, 200) for name in ("test_draws", "corpus_draws")}
+
     def checked(seed: int, hard: float) -> Any:
         corpus, _ = scores(3000, 0.05, seed, hard=hard)
         share = label_prevalence(corpus, START)
-        return check_shift(test, both, groups, corpus, np.arange(3000) // 3, two(share), draws=200, seed=seed)
+        return check_shift(test, both, groups, corpus, np.arange(3000) // 3, two(share), **drawn(seed))
 
     assert sum(checked(seed, 0.0).p_value < 0.05 for seed in range(20, 40)) <= 4
     odd = np.clip(scores(3000, 0.05, 41)[0], 0.2, 0.4)  # texts on which the model is never certain
-    found = check_shift(test, both, groups, odd, np.arange(3000) // 3, two(0.1), draws=200, seed=1)
+    found = check_shift(test, both, groups, odd, np.arange(3000) // 3, two(0.1), **drawn(1))
     assert found.p_value < 0.01
     assert found.distance > 0.3
 

@@ -109,7 +109,7 @@ def class_figures_at_estimated(
         draws=None if few else drawn_class_prevalences(found, corpus.groups, start, weights),
         unbounded=f"{counted(documents, 'document')} in the corpus, fewer than {settings.min_groups}" if few else "",
     )
-    return _figures(test, classes, shares, source, settings, corpus)
+    return _figures(test, classes, shares, source, settings, (corpus, weights))
 
 
 def _classes(sets: Bools, allow_none: bool) -> Bools:
@@ -123,21 +123,27 @@ def _figures(
     shares: _Shares,
     source: str,
     settings: IntervalSettings,
-    corpus: Unlabelled | None = None,
+    sampled: tuple[Unlabelled, Floats] | None = None,
 ) -> PrevalenceFigures:
+    """Figures at known shares.
+
+    Args:
+        sampled: the corpus of an estimate, and how often each bootstrap draw contains each of its documents.
+    """
+    corpus = sampled[0] if sampled else None
     cells = _confusions(classes, _classes(test.predicted, classes.shape[1] > len(test.labels)), test.groups)
     missing = _missing(test.labels, cells, shares)
     generator = np.random.default_rng(settings.seed + 1)  # draws of the test set, independent of those of the corpus
+    weights = draw_weights(generator, len(cells), settings.draws) if sampled else None
     drawn = None
-    if shares.draws is not None and len(cells) >= settings.min_groups:
-        weights = draw_weights(generator, len(cells), settings.draws)
+    if weights is not None and shares.draws is not None and len(cells) >= settings.min_groups:
         drawn = _at(np.tensordot(weights, cells, axes=1), shares.draws, len(test.labels))
     per_label = {
         label: _label_figures(test, cells, i, shares, missing, settings, drawn) for i, label in enumerate(test.labels)
     }
-    if corpus and not missing and shares.known[0]:
+    if sampled and weights is not None and not missing and shares.known[0]:
         for i, label in enumerate(test.labels):
-            per_label[label] = _checked(per_label[label], test, classes, shares.values, corpus, i, settings)
+            per_label[label] = _checked(per_label[label], test, classes, shares.values, i, weights, *sampled)
     total = _at(cells.sum(axis=0), shares.values, len(test.labels))
     whole = not missing and all(shares.known)
     return PrevalenceFigures(
@@ -261,9 +267,10 @@ def _checked(
     test: LabelledTest,
     classes: Bools,
     shares: Floats,
-    corpus: Unlabelled,
     i: int,
-    settings: IntervalSettings,
+    test_draws: Floats,
+    corpus: Unlabelled,
+    corpus_draws: Floats,
 ) -> LabelPrevalenceFigures:
     """The figures of a label with the check of the assumption, from its probabilities in all classes."""
     found = check_shift(
@@ -273,7 +280,7 @@ def _checked(
         corpus.probabilities[:, i],
         corpus.groups,
         shares,
-        draws=settings.draws,
-        seed=settings.seed,
+        test_draws=test_draws,
+        corpus_draws=corpus_draws,
     )
     return own.model_copy(update={"distance": found.distance, "p_value": found.p_value})

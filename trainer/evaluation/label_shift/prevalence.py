@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ _CELLS = 200
 """Bins of probabilities for the bootstrap of the prevalence."""
 BINS = 10
 """Bins, of equal mass in the corpus, in which the distributions of the probabilities are compared."""
+_DRAWN_AT_ONCE = 100
 LARGE_SHIFT = 0.05
 """Share of the corpus whose probabilities must lie elsewhere for a warning: with enough data any difference is certain,
 however small."""
@@ -160,8 +162,8 @@ class Unlabelled:
 
 def label_prevalence(probabilities: Floats, start: float) -> float:
     """Estimate the prevalence of one label from its calibrated probabilities (n,); see `estimate_prevalence`."""
-    both = np.column_stack([probabilities, 1 - probabilities])
-    return float(estimate_prevalence(both, np.array([start, 1 - start]))[0])
+    weights = np.full((1, len(probabilities)), 1 / len(probabilities))
+    return float(_maximised(probabilities, weights, start)[0])
 
 
 def drawn_prevalences(probabilities: Floats, groups: NDArray[np.int_], start: float, weights: Floats) -> Floats:
@@ -177,19 +179,40 @@ def drawn_prevalences(probabilities: Floats, groups: NDArray[np.int_], start: fl
     cell = np.empty(len(order), dtype=int)
     for number, part in enumerate(parts):
         cell[part] = number
-    means = np.clip([probabilities[part].mean() for part in parts], _EPSILON, 1 - _EPSILON)
-    rows = weights @ group_sums(_one_hot(cell, len(parts)), groups)
+    means = np.array([probabilities[part].mean() for part in parts])
+    rows = np.asarray(weights @ _cell_counts(cell, len(parts), groups).astype(weights.dtype), dtype=float)
     rows /= rows.sum(axis=1, keepdims=True)
-    present, absent = means / start, (1 - means) / (1 - start)
-    prevalence = np.full((len(weights), 1), start)
+    return _maximised(means, rows, start)
+
+
+def _maximised(probabilities: Floats, weights: Floats, start: float) -> Floats:
+    """Return the fixed point of expectation-maximisation for a label and its absence, for each row of weights.
+
+    The fixed point maximises a concave likelihood, so Newton's method finds the same one in a tenth of the steps; where
+    it would leave (0, 1), the step of expectation-maximisation is taken.
+
+    Args:
+        probabilities: shape (n,).
+        weights: shape (m, n); rows sum to 1.
+    """
+    present = np.clip(probabilities, _EPSILON, 1) / start
+    absent = np.clip(1 - probabilities, _EPSILON, 1) / (1 - start)
+    prevalence, moving = np.full(len(weights), start), np.arange(len(weights))
     for _ in range(_ITERATIONS):
-        joint = present * prevalence
-        update = (rows * joint / (joint + absent * (1 - prevalence))).sum(axis=1, keepdims=True)
-        moved = float(np.abs(update - prevalence).max())
-        prevalence = update
-        if moved < _TOLERANCE:
+        own = prevalence[moving]
+        density = present * own[:, None] + absent * (1 - own[:, None])
+        expected = own * np.einsum("ij,ij->i", weights, present / density)
+        slope = (expected / own - 1) / (1 - own)
+        curvature = np.einsum("ij,ij->i", weights, ((present - absent) / density) ** 2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            newton = own + slope / curvature
+        prevalence[moving] = np.where((newton > 0) & (newton < 1), newton, expected)
+        moves = np.abs(expected - own) >= _TOLERANCE
+        if not moves.any():
             break
-    return np.asarray(prevalence[:, 0])
+        if not moves.all():
+            moving, weights = moving[moves], weights[moves]
+    return prevalence
 
 
 def drawn_class_prevalences(probabilities: Floats, groups: NDArray[np.int_], start: Floats, weights: Floats) -> Floats:
@@ -201,7 +224,7 @@ def drawn_class_prevalences(probabilities: Floats, groups: NDArray[np.int_], sta
     """
     cell = _similar(probabilities)
     means = np.clip(group_sums(probabilities, cell) / np.bincount(cell)[:, None], _EPSILON, 1)
-    rows = weights @ group_sums(_one_hot(cell, len(means)), groups)
+    rows = np.asarray(weights @ _cell_counts(cell, len(means), groups), dtype=float)
     rows /= rows.sum(axis=1, keepdims=True)
     ratios = means / start
     prevalence = np.tile(start, (len(weights), 1))
@@ -262,8 +285,8 @@ def check_shift(
     corpus_groups: NDArray[np.int_],
     prevalence: Floats,
     *,
-    draws: int,
-    seed: int,
+    test_draws: Floats,
+    corpus_draws: Floats,
 ) -> ShiftCheck:
     """Compare the distribution of one label's probabilities in the corpus with that of the re-weighted test set.
 
@@ -276,16 +299,18 @@ def check_shift(
             of an exclusive codebook. No class with a prevalence is empty.
         corpus: probabilities in the corpus, of shape (m,).
         prevalence: prevalence of each class in the corpus, of shape (classes,).
+        test_draws, corpus_draws: how often each draw contains each group, of shapes (draws, groups) and (draws,
+            documents); see `draw_weights`.
     """
     edges = np.unique(np.quantile(corpus, np.linspace(0, 1, BINS + 1)[1:-1]))
-    in_test = _one_hot(np.searchsorted(edges, test, side="right"), len(edges) + 1)
-    in_corpus = group_sums(_one_hot(np.searchsorted(edges, corpus, side="right"), len(edges) + 1), corpus_groups)
+    _, places = np.unique(np.asarray(test_groups), return_inverse=True)
+    cells, bins = np.searchsorted(edges, test, side="right"), len(edges) + 1
+    in_corpus = _cell_counts(np.searchsorted(edges, corpus, side="right"), bins, corpus_groups)
     held = np.flatnonzero(prevalence > 0)
-    by_class = [group_sums(in_test * classes[:, [i]], test_groups) for i in held]
+    rows = (classes[:, i] for i in held)
+    by_class = [_cell_counts(cells[own], bins, places[own], test_draws.shape[1]) for own in rows]
     measured = _difference([own.sum(axis=0) for own in by_class], in_corpus.sum(axis=0), prevalence[held])
-    generator = np.random.default_rng(seed)
-    weights, others = (draw_weights(generator, len(each), draws) for each in (by_class[0], in_corpus))
-    drawn = _difference([weights @ own for own in by_class], others @ in_corpus, prevalence[held])
+    drawn = _difference([test_draws @ own for own in by_class], corpus_draws @ in_corpus, prevalence[held])
     distances = np.abs(drawn - measured).sum(axis=-1)
     distances = distances[~np.isnan(distances)]
     distance = float(np.abs(measured).sum())
@@ -293,12 +318,20 @@ def check_shift(
 
 
 def draw_weights(generator: np.random.Generator, n_groups: int, draws: int) -> Floats:
-    """Return how often each bootstrap draw contains each group, of shape (draws, groups)."""
-    return generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=draws).astype(float)
+    """Return how often each bootstrap draw contains each group, of shape (draws, groups), in float32."""
+    shares = np.full(n_groups, 1 / n_groups)
+    found: NDArray[Any] = np.empty((draws, n_groups), dtype=np.float32)
+    for start in range(0, draws, _DRAWN_AT_ONCE):  # the counts come as int64, twice as large as the result
+        own = found[start : start + _DRAWN_AT_ONCE]
+        own[:] = generator.multinomial(n_groups, shares, size=len(own))
+    return found
 
 
-def _one_hot(numbers: NDArray[np.intp], n: int) -> Floats:
-    return np.asarray(numbers[:, None] == np.arange(n), dtype=float)
+def _cell_counts(cells: NDArray[np.intp], n: int, groups: NDArray[np.int_], n_groups: int = 0) -> Floats:
+    """Count the rows of each group in each of n cells, as float32 of shape (groups, n); groups are numbered from 0."""
+    n_groups = n_groups or int(groups.max()) + 1
+    counts = np.bincount(groups * n + cells, minlength=n_groups * n)
+    return np.asarray(counts.reshape(n_groups, n), dtype=np.float32)
 
 
 def _difference(by_class: Sequence[Floats], corpus: Floats, prevalence: Floats) -> Floats:

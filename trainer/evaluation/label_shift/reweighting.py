@@ -101,7 +101,7 @@ def figures_at_estimated(
         column, start = corpus.probabilities[:, i], own.positives / own.n
         drawn = None if few else drawn_prevalences(column, corpus.groups, start, weights)
         known.append(_Prevalence(label_prevalence(column, start), draws=drawn, unbounded=unbounded))
-    return _figures(test, known, source, settings, corpus)
+    return _figures(test, known, source, settings, (corpus, weights))
 
 
 def _figures(
@@ -109,19 +109,23 @@ def _figures(
     known: Sequence[_Prevalence],
     source: str,
     settings: IntervalSettings,
-    corpus: Unlabelled | None = None,
+    drawn: tuple[Unlabelled, Floats] | None = None,
 ) -> PrevalenceFigures:
-    cells = _cells(test)
+    """Figures at known prevalences.
+
+    Args:
+        drawn: the corpus of an estimate, and how often each bootstrap draw contains each of its documents.
+    """
+    cells, corpus = _cells(test), drawn[0] if drawn else None
     generator = np.random.default_rng(settings.seed + 1)  # draws of the test set, independent of those of the corpus
-    enough = len(cells) >= settings.min_groups
-    weights = draw_weights(generator, len(cells), settings.draws) if corpus and enough else None
+    weights = draw_weights(generator, len(cells), settings.draws) if drawn else None
     per_label = {
         label: _label_figures(test, i, cells[:, :, i], known[i], settings, weights)
         for i, label in enumerate(test.labels)
     }
-    if corpus:
+    if drawn and weights is not None:
         for i, label in enumerate(test.labels):
-            per_label[label] = _checked(per_label[label], test, corpus, i, settings)
+            per_label[label] = _checked(per_label[label], test, *drawn, i, weights)
     whole = all(own.f1 is not None for own in per_label.values())
     return PrevalenceFigures(
         source=source,
@@ -244,7 +248,12 @@ def without_false_positives(cells: Floats, share: float, recall: Interval, confi
 
 
 def _checked(
-    own: LabelPrevalenceFigures, test: LabelledTest, corpus: Unlabelled, i: int, settings: IntervalSettings
+    own: LabelPrevalenceFigures,
+    test: LabelledTest,
+    corpus: Unlabelled,
+    corpus_draws: Floats,
+    i: int,
+    test_draws: Floats,
 ) -> LabelPrevalenceFigures:
     """The figures of a label with the check of the assumption, if there are figures."""
     if own.prevalence is None or not own.curve:
@@ -257,8 +266,8 @@ def _checked(
         corpus.probabilities[:, i],
         corpus.groups,
         np.array([own.prevalence, 1 - own.prevalence]),
-        draws=settings.draws,
-        seed=settings.seed,
+        test_draws=test_draws,
+        corpus_draws=corpus_draws,
     )
     return own.model_copy(update={"distance": found.distance, "p_value": found.p_value})
 
