@@ -45,8 +45,7 @@ releases made, replace the annotator's first decision; decisions from "retest-on
 
 PLANTED = "planted"  # the strategy of sentences with known answers, mixed into a draw to measure its annotator
 
-PAGE = "page"
-"""The strategy of corrections on the server's page: readers chose the sentences and saw the model's labels."""
+PAGE = "page"  # the strategy of corrections on the server's page: readers chose the sentences, and saw a model's labels
 
 ID_COLUMNS = ("document_id", "sentence_id", "example_id", "id")
 """Columns and keys whose ids are part of a document's provenance."""
@@ -262,7 +261,7 @@ class Annotation:
 class Example:
     """A text with its gold labels, the input of a classifier, and the ids by which splits keep related texts together.
 
-    `drawn` is the strategy by which it was selected for labelling, or empty; `weight` is its weight in training.
+    `drawn` is the strategy that selected it, or empty; `weight` its weight in training; `metadata` other stated facts.
     """
 
     id: str
@@ -273,6 +272,7 @@ class Example:
     synthetic: bool = False
     drawn: str = ""
     weight: float = 1.0
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -243,10 +243,12 @@ class Documents(Part):
             for identifier, *values in rows_among(connection, query, table.c.id, ids):
                 yield identifier, Document(*values)
 
-    def dates(self) -> dict[str, str]:
-        """Map document ids to dates, for documents with a date."""
-        table = tables.documents
-        return {row.id: row.date for row in self._rows(sa.select(table.c.id, table.c.date).where(table.c.date != ""))}
+    def metadata(self) -> dict[str, dict[str, str]]:
+        """Map document ids to their source, date and language; what is not known is left out."""
+        table, names = tables.documents, ("source", "date", "language")
+        rows = self._rows(sa.select(table.c.id, *(table.c[name] for name in names)))
+        stated = ((row.id, {name: getattr(row, name) for name in names}) for row in rows)
+        return {identifier: {name: value for name, value in own.items() if value} for identifier, own in stated}
 
 
 _FIRST_WORDS = 60

@@ -63,6 +63,16 @@ def read_examples(path: Path, codebook: Codebook, part: str = "") -> list[Exampl
     return read_labelled([(path, part)], codebook).examples[0]
 
 
+def read_unlabelled(path: Path, part: str = "", text_column: str = "") -> list[Example]:
+    """Read the rows of a file as examples without labels, whether or not the file has labels.
+
+    Raises:
+        DataError: the file cannot be read, or a row has no text.
+    """
+    rows = NamedRows(path, ColumnNames(text_column))
+    return [_example(row, number, DataError.place(path, number), (), part) for number, row in rows]
+
+
 def read_labelled(
     files: Sequence[tuple[Path, str]], codebook: Codebook | None = None, options: ReadingOptions = ReadingOptions()
 ) -> LabelledFiles:
@@ -191,7 +201,28 @@ def _example(row: Row, number: int, place: str, labels: tuple[str, ...], part: s
         labels=labels,
         date=_written(row.get("date")),
         synthetic=row.get("synthetic") in (True, "true", "True"),
+        metadata=_metadata(row),
     )
+
+
+_DECISION_COLUMNS = frozenset(
+    {"text", "label", "labels", "state", "annotator", "note", "seconds", "created_at", "suggestion", "communique"}
+    | {"example_id", "sentence_id", "document_id", "id", "date", "synthetic", "start", "end", "event", "event_id"}
+    | {"codebook_hash", "blind", "strategy", "inclusion_probability", "draw_id", "model_id"}
+)
+"""Columns with the text, its ids and the decision on it, which are no metadata."""
+_LONGEST_METADATA = 200
+"""Longer values, such as a second text, are no metadata."""
+
+
+def _metadata(row: Row) -> dict[str, str]:
+    """Return the single values of the other columns of a row as text, without missing values."""
+    found = {
+        name: _written(value)
+        for name, value in row.items()
+        if name not in _DECISION_COLUMNS and isinstance(value, str | int | float)
+    }
+    return {name: value for name, value in found.items() if value and len(value) <= _LONGEST_METADATA}
 
 
 def _identifier(row: Row, part: str, number: int, text: str) -> str:

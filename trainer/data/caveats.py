@@ -63,6 +63,17 @@ def only_undecided(store: Store, codebook: Codebook, undecided: int) -> str:
     return message
 
 
+def reasons_without_gold(resolution: Resolution) -> dict[str, str]:
+    """Return the reason for which a sentence with annotations has no gold, by sentence id."""
+    kinds = {
+        "disputed": resolution.disputed,
+        "skipped": resolution.skipped,
+        "not a sentence": resolution.not_sentences,
+        "undecided under this codebook": resolution.undecided,
+    }
+    return {sentence: reason for reason, sentences in kinds.items() for sentence in sentences}
+
+
 def draw_notes(test: Sequence[Example]) -> Iterator[str]:
     """Yield a warning if test examples were not drawn at random: their figures do not describe the corpus."""
     picked = Counter(example.drawn for example in test if example.drawn not in ("", "random"))

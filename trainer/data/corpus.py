@@ -20,12 +20,13 @@ from labels.codebook.schema import Codebook, load_codebook
 from labels.environment.settings import command
 from labels.errors import ColumnError, ExperimentError, InputError
 from labels.exchange.jsonl import read_annotations
-from labels.gold import MEASURING, Resolution, resolve
+from labels.exchange.lines import Line
+from labels.gold import MEASURING, resolve
 from labels.records import RANDOM_STRATEGIES, Annotation, Example, Sentence
 from labels.store import Store
-from labels.text.documents import read_documents
+from labels.text.documents import read_documents, read_file, read_front_matter
 from labels.text.sentences import split_sentences
-from trainer.data.caveats import only_undecided, resolution_notes
+from trainer.data.caveats import only_undecided, reasons_without_gold, resolution_notes
 from trainer.data.columns import Labelling, build_examples, read_texts
 from trainer.data.splits import make_split
 from trainer.environment import STARTER_CODEBOOK, shipped
@@ -88,16 +89,27 @@ def seed_examples(codebook: Codebook) -> Gold:
         ExperimentError: the labels of the corpus cannot be read under `codebook`.
         DataError: a shipped file was altered and is no longer valid.
     """
-    _refuse_other_codebook(codebook)
-    later = later_versions(codebook)
-    lines = [
-        line
-        for path in sorted((shipped("seeds") / "annotations").glob("*.jsonl"))
-        for line in read_annotations(path, codebook)
-        if line.event.codebook_hash not in later
-    ]
+    lines = seed_lines(codebook)
     sentences = {line.sentence.id: line.sentence for line in lines}
-    return _gold_examples([line.event for line in lines], sentences.values(), codebook)
+    return _gold_examples([line.event for line in lines], sentences.values(), codebook, _starter_metadata())
+
+
+def seed_lines(codebook: Codebook) -> list[Line]:
+    """Return the shipped annotations that count under `codebook`; raises as `seed_examples` does."""
+    _refuse_other_codebook(codebook)
+    later, files = later_versions(codebook), sorted((shipped("seeds") / "annotations").glob("*.jsonl"))
+    lines = (line for path in files for line in read_annotations(path, codebook))
+    return [line for line in lines if line.event.codebook_hash not in later]
+
+
+def _starter_metadata() -> dict[str, dict[str, str]]:
+    """The front matter of the shipped documents, by the id that the annotations have for them."""
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted((shipped("seeds") / "documents").glob("*.txt")):
+        own = {key: value for key, value in read_front_matter(path).items() if key not in ("title", "synthetic", "url")}
+        for document in read_file(path, logger.warning):
+            found |= dict.fromkeys((document.id, *document.former_ids), own)
+    return found
 
 
 def _refuse_other_codebook(codebook: Codebook) -> None:
@@ -126,7 +138,7 @@ def store_examples(store: Store, codebook: Codebook, named: Iterable[str] = ()) 
     """
     events = store.events.all()
     sentences = store.documents.sentences({event.sentence_id for event in events})
-    gold = _gold_examples(events, sentences, codebook, store)
+    gold = _gold_examples(events, sentences, codebook, store.documents.metadata(), store)
     known = {example.id for example in gold.examples}
     return replace(gold, aliases=store.documents.resolve(one for one in named if one not in known))
 
@@ -135,10 +147,10 @@ def _gold_examples(
     events: Sequence[Annotation],
     sentences: Iterable[Sentence],
     codebook: Codebook,
+    metadata: Mapping[str, Mapping[str, str]],
     store: Store | None = None,
 ) -> Gold:
     resolution = resolve(events, codebook, store.codebooks.history() if store else None)
-    dates = store.documents.dates() if store else {}
     first = store.documents.first_versions() if store else {}
     # In document order, so that the examples do not depend on the order of labelling or on the database.
     ordered = sorted(sentences, key=lambda sentence: (sentence.document_id, sentence.start))
@@ -149,26 +161,16 @@ def _gold_examples(
             document_id=first.get(s.document_id, s.document_id),
             text=s.text,
             labels=resolution.gold[s.id],
-            date=dates.get(s.document_id, ""),
+            date=metadata.get(s.document_id, {}).get("date", ""),
             synthetic=s.synthetic,
             drawn=drawn.get(s.id, ""),
+            metadata={name: own for name, own in metadata.get(s.document_id, {}).items() if name != "date"},
         )
         for s in ordered
         if s.id in resolution.gold
     ]
     notes = tuple(resolution_notes(resolution, codebook, store.name if store else ""))
-    return Gold(examples, notes, undecided=len(resolution.undecided), without_gold=_reasons(resolution))
-
-
-def _reasons(resolution: Resolution) -> dict[str, str]:
-    """The reason for which a sentence with annotations has no gold, by sentence id."""
-    kinds = {
-        "disputed": resolution.disputed,
-        "skipped": resolution.skipped,
-        "not a sentence": resolution.not_sentences,
-        "undecided under this codebook": resolution.undecided,
-    }
-    return {sentence: reason for reason, sentences in kinds.items() for sentence in sentences}
+    return Gold(examples, notes, undecided=len(resolution.undecided), without_gold=reasons_without_gold(resolution))
 
 
 def _draws(events: Iterable[Annotation]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from labels.text.examples import LabelledFiles, read_labelled
 from labels.text.labelled.label_values import LabelValue
 from trainer.calibration.calibration import Bools, Calibration, Probabilities, with_none
 from trainer.classifiers.base import CLASSES, Exportable, classifier_class, label_matrix
-from trainer.data.dataset import read_gold
+from trainer.data.predictions import read_gold
 from trainer.model.model import Manifest, Model, folder_size, read_manifest, save_artefact
 
 TOLERANCE = 1e-3
@@ -252,7 +252,10 @@ def _validation_rows(run: Path, model_id: str) -> list[Example]:
         return []
     # Compare the id, because the run in this folder may have been repeated since the artefact was copied here.
     predictions = run / "predictions.parquet"
-    return read_gold(predictions, "validation") if reported == model_id and predictions.is_file() else []
+    if reported != model_id or not predictions.is_file():
+        return []
+    # A cross-validation has no validation part.
+    return read_gold(predictions, "validation") or read_gold(predictions, "out-of-fold")
 
 
 def _ask(model: Model, texts: Sequence[str], asked: int) -> tuple[Probabilities, float]:

@@ -186,7 +186,7 @@ def test_the_upgrade_changes_no_id(empty_url: str) -> None:
     identifier = old_store(empty_url, "Wire", date="2024-05-01")
     with Store(empty_url) as store:
         assert [one.id for one in store.documents.sentences()] == [one.id for one in spans(identifier)]
-        assert store.documents.dates() == {identifier: "2024-05-01"}
+        assert store.documents.metadata()[identifier]["date"] == "2024-05-01"
 
 
 # -- old ids in new stores

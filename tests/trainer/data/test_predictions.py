@@ -10,7 +10,7 @@ import pytest
 from labels.errors import DataError
 from labels.records import Example
 from tests.conftest import make_examples
-from trainer.data.dataset import Predicted, read_gold, write_predictions
+from trainer.data.predictions import Predicted, read_gold, write_predictions
 
 NAMES = ("aid", "truce")
 PATH = Path("predictions.parquet")
@@ -63,6 +63,8 @@ def test_the_columns_are_those_of_the_contract() -> None:
         "probabilities",
         "split",
         "synthetic",
+        "date",
+        "metadata",
     ]
 
 

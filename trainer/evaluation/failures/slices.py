@@ -53,7 +53,7 @@ def describe_examples(examples: Sequence[Example]) -> dict[str, list[str]]:
         "length": [_length(own.text) for own in examples],
         "form": [form_of(own.text) for own in examples],
     }
-    metadata = [getattr(own, "metadata", {}) for own in examples]
+    metadata = [own.metadata for own in examples]
     names = dict.fromkeys(name for own in metadata for name in own if name not in columns)
     return {name: [own.get(name) or UNKNOWN for own in metadata] for name in names} | columns
 

@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from labels.errors import DataError, counted
 from labels.records import Example
 from trainer.classifiers.base import label_matrix
-from trainer.data.dataset import Predicted
+from trainer.data.predictions import Predicted
 from trainer.evaluation.report import Report
 from trainer.runs.tracking.outputs import fetch_outputs, names_logged
 from trainer.runs.tracking.tracker import ARTEFACT
 
 OUTPUTS = REPORT, PREDICTIONS = ("report.json", "predictions.parquet")
-CHOOSING = ("out-of-fold", "validation")
+OUT_OF_FOLD: Literal["out-of-fold"] = "out-of-fold"
+"""The part of a cross-validation: predictions of models fitted without the fold of the sentence."""
+CHOOSING = (OUT_OF_FOLD, "validation")
 """Parts that may decide between models, the best first."""
 PARTS = (*CHOOSING, "test")
 _COLUMNS = ["example_id", "document_id", "text", "gold", "labels", "probabilities", "split", "synthetic"]
+_NEWER_COLUMNS = ["date", "metadata"]
+"""Columns that files of earlier releases lack."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def folder_of(path: Path) -> Path:
 def _read(folder: Path, reference: str) -> Side:
     report = Report.read(folder / REPORT)
     parts = read_predictions(folder / PREDICTIONS, report.labels)
-    if test := parts.get("test"):
+    if test := parts.get(report.basis):
         gold = label_matrix(test.examples, report.labels)
         report.check_predictions(gold, test.predicted, f"{reference}: {REPORT}")
     return Side(reference, report, parts)
@@ -112,7 +116,8 @@ def read_predictions(path: Path, labels: Sequence[str]) -> dict[str, Predicted]:
     from pyarrow import ArrowException, parquet
 
     try:
-        rows = parquet.read_table(path, columns=_COLUMNS).to_pylist()
+        known = [name for name in _NEWER_COLUMNS if name in parquet.read_schema(path).names]
+        rows = parquet.read_table(path, columns=[*_COLUMNS, *known]).to_pylist()
     except (OSError, ArrowException) as error:
         reason = str(error).strip().split("\n")[0][:200]
         raise DataError(f"{path}: not the predictions of a run ({reason}). Run the experiment again.") from error
@@ -131,7 +136,13 @@ def read_predictions(path: Path, labels: Sequence[str]) -> dict[str, Predicted]:
 def _predicted(rows: Sequence[dict[str, Any]], labels: Sequence[str]) -> Predicted:
     examples = [
         Example(
-            row["example_id"], row["document_id"], row["text"], tuple(row["gold"]), synthetic=bool(row["synthetic"])
+            row["example_id"],
+            row["document_id"],
+            row["text"],
+            tuple(row["gold"]),
+            date=row.get("date") or "",
+            synthetic=bool(row["synthetic"]),
+            metadata=dict(row.get("metadata") or ()),
         )
         for row in rows
     ]
