@@ -47,6 +47,12 @@ class Experiment(Section):
                 "`split.manifest` and `data.test` both define the test part: remove one of them (without `data.test`, "
                 "the manifest divides the rows of `data.train`)"
             )
+        if self.data.test and (self.split.by_time or self.split.by or self.split.cross_validates):
+            raise ValueError(
+                "`data.test` defines the test part, and [split] divides the rows in another way: remove `data.test`, "
+                "or `train_before`, `test_after`, `by` and `folds` from [split]. A model of a cross-validation can be "
+                "tested on a file with `communique evaluate`"
+            )
         return self
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from datetime import date, timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from labels.text.parsing.dates import read_period
 from trainer.config.models import Count, Fraction, Positive, Section
 
 
@@ -127,6 +129,60 @@ class SplitSection(Section):
     manifest: str = ""
     new_rows: Literal["follow", "ignore"] = "follow"
     allow_large_groups: bool = False
+    train_before: str = ""
+    test_after: str = ""
+    by: str = ""
+    leave_one_out: bool = False
+    folds: Annotated[int, Field(ge=0, le=20)] = 0
+    missing: Literal["refuse", "leave_out"] = "refuse"
+
+    @property
+    def by_time(self) -> bool:
+        """Whether dates divide the examples."""
+        return bool(self.train_before or self.test_after)
+
+    @property
+    def cross_validates(self) -> bool:
+        """Whether every example is predicted by a model that has not learned from it: there is no test part."""
+        return self.leave_one_out or self.folds > 0
+
+    @field_validator("train_before", "test_after", mode="before")
+    @classmethod
+    def _is_a_date(cls, given: Any) -> Any:
+        text = str(given) if isinstance(given, int | date) else given  # TOML has dates, and 2024 is a number
+        if isinstance(text, str) and text and read_period(text) is None:
+            raise ValueError("write a date such as 2024-05-31, 2024-05 or 2024")
+        return text
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        ways = {
+            "manifest": bool(self.manifest),
+            "train_before": bool(self.train_before),
+            "test_after": bool(self.test_after),
+            "by": bool(self.by),
+            "folds": self.folds > 0,
+        }
+        given = [f"`split.{name}`" for name, is_given in ways.items() if is_given]
+        if len(given) > 1 and not (len(given) == 2 and self.train_before and self.test_after):
+            raise ValueError(f"{' and '.join(given)} divide the examples in different ways: keep one of them")
+        if self.folds == 1:
+            raise ValueError("`split.folds` must be at least 2 (0: no cross-validation)")
+        if self.leave_one_out and not self.by:
+            raise ValueError(
+                '`split.leave_one_out` needs the column whose values are left out, e.g. split.by = "source"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _periods_do_not_overlap(self) -> Self:
+        before, after = (read_period(text) if text else None for text in (self.train_before, self.test_after))
+        if before and after and before.first > after.last + timedelta(days=1):
+            raise ValueError(
+                f"the periods overlap: train ends before {before.first}, but test starts after {after.last}. Set "
+                "`split.train_before` to the same day as `split.test_after`, or to an earlier one"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> Self:

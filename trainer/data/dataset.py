@@ -1,8 +1,4 @@
-"""The dataset of an experiment: examples in three parts, their codebook, and hashes that identify them.
-
-This module also writes and reads `predictions.parquet`, which holds a run's predictions for its examples and their
-gold.
-"""
+"""The dataset of an experiment: examples in three parts, their codebook, and hashes that identify them."""
 
 from __future__ import annotations
 
@@ -11,19 +7,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook, load_codebook, names_stored
 from labels.environment.settings import load_settings
-from labels.errors import CodebookError, DataError, ExperimentError
+from labels.errors import CodebookError, ExperimentError
 from labels.records import PAGE, Example
 from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
 from labels.text.labelled.label_values import LabelValue
 from trainer.config.experiment import Experiment
 from trainer.data.caveats import contradiction_notes, draw_notes, leak_notes
+from trainer.data.divisions import Fold, divide, make_folds
 from trainer.data.extra import SEEDS, extra_examples
 from trainer.data.following import manifest_parts
 from trainer.data.splits import PARTS, Parts, Split, listed_examples, make_split, read_ids
@@ -36,7 +29,8 @@ class Dataset:
 
     `notes` are caveats for readers of the figures (disputed sentences left out, test rows that are near-duplicates of
     train rows...). `synthetic` is True if any of the text was invented for a corpus. `values` are the label values in
-    files that differ from the names of their labels. `extra` are rows from elsewhere that only the training sees.
+    files that differ from the names of their labels. `extra` are rows from elsewhere that only the training sees. In a
+    cross-validation, train has all examples, the other parts none, and `folds` divides them.
     """
 
     codebook: Codebook
@@ -47,6 +41,7 @@ class Dataset:
     notes: tuple[str, ...]
     values: tuple[LabelValue, ...] = ()
     extra: tuple[Example, ...] = ()
+    folds: tuple[Fold, ...] = ()
 
     @property
     def training_hash(self) -> str:
@@ -57,7 +52,8 @@ class Dataset:
     def evaluation_hash(self) -> str:
         """16 hex digits of the texts and labels of validation and test. Figures with equal hashes can be compared."""
         # With validation, because the choice between runs is made on validation.
-        return hash_examples([*self.parts["validation"], *self.parts["test"]])
+        own = self.parts["train"] if self.folds else [*self.parts["validation"], *self.parts["test"]]
+        return hash_examples(own)
 
 
 def hash_examples(examples: Iterable[Example]) -> str:
@@ -67,19 +63,32 @@ def hash_examples(examples: Iterable[Example]) -> str:
     return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()[:16]
 
 
-def load_dataset(experiment: Experiment) -> Dataset:
+def hash_test(examples: Iterable[Example]) -> str:
+    """16 hex digits that identify test sentences by their texts and gold labels, whatever their ids and order."""
+    rows = sorted((example.text, sorted(example.labels)) for example in examples)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
+
+
+def load_dataset(experiment: Experiment, *, folds: bool = False) -> Dataset:
     """Read, resolve and split the data that an experiment names.
+
+    Args:
+        folds: accept an experiment with a cross-validation.
 
     Raises:
         ExperimentError: there is nothing to train on, a label has no train example, or the split is impossible.
         DataError, CodebookError: a file is not valid.
     """
+    if experiment.split.cross_validates and not folds:
+        raise ExperimentError(
+            "split.folds and split.leave_one_out: only `communique train` cross-validates, in one process. Remove "
+            "these keys for a sweep, a learning curve, a labelling loop or distributed training."
+        )
     data = experiment.data
     if data.train:
         files = _read_files(experiment)
-        parts, notes = _file_parts(experiment, files)
-        notes = [*files.notes, *notes]
-        dataset = _described(experiment, files.codebook, parts, data.train, notes, divided=not data.test)
+        divided = _file_parts(experiment, files)
+        dataset = _described(experiment, files.codebook, divided, data.train, files.notes, divided=not data.test)
         return replace(dataset, values=files.values)
     # Imported here, so that training on files does not load the label store.
     from trainer.data.corpus import source_examples
@@ -87,9 +96,9 @@ def load_dataset(experiment: Experiment) -> Dataset:
     (codebook, note), named = _codebook(experiment), _named_ids(experiment)
     gold, source = source_examples(data.source, _store(experiment), codebook, data.codebook, named)
     examples = listed_examples(gold.examples, data.only, gold.aliases)
-    parts, notes = _corpus_parts(experiment, examples, gold.aliases, gold.without_gold)
-    notes = [*gold.notes, *filter(None, [note]), *notes]
-    return _described(experiment, codebook, parts, source, notes, divided=True)
+    divided = _corpus_parts(experiment, examples, gold.aliases, gold.without_gold)
+    notes = [*gold.notes, *filter(None, [note])]
+    return _described(experiment, codebook, divided, source, notes, divided=True)
 
 
 def dataset_of(examples: Sequence[Example], codebook: Codebook, experiment: Experiment, source: str) -> Dataset:
@@ -104,14 +113,24 @@ def dataset_of(examples: Sequence[Example], codebook: Codebook, experiment: Expe
         ExperimentError: there is nothing to train on, a label has no train example, or the split is impossible.
     """
     train, validation = _hold_out(examples, experiment)
-    parts: Parts = {"train": train, "validation": validation, "test": []}
-    return _described(experiment, codebook, parts, source, [], divided=True)
+    divided = _Divided({"train": train, "validation": validation, "test": []})
+    return _described(experiment, codebook, divided, source, [], divided=True)
+
+
+@dataclass(frozen=True)
+class _Divided:
+    """Divided examples, and notes on how they were divided."""
+
+    parts: Parts
+    notes: Sequence[str] = ()
+    folds: Sequence[Fold] = ()
 
 
 def _described(
-    experiment: Experiment, codebook: Codebook, parts: Parts, source: str, notes: Sequence[str], *, divided: bool
+    experiment: Experiment, codebook: Codebook, data: _Divided, source: str, notes: Sequence[str], *, divided: bool
 ) -> Dataset:
     """Build a dataset from its parts, add the extra rows, and append notes on both to the given notes."""
+    parts = data.parts
     extra, extra_notes = extra_examples(experiment.data, codebook, parts)
     # Such a label could never be predicted, and a report with F1 = 0 would not say why.
     if absent := absent_labels(codebook, [*parts["train"], *extra]):
@@ -119,11 +138,19 @@ def _described(
             f"{source}: no train example has the label {' or '.join(absent)}. Add examples with the missing labels, "
             "remove these labels from the codebook, or use other data."
         )
-    split = Split(*(tuple(example.id for example in parts[name]) for name in PARTS))
+    for fold in data.folds:
+        if absent := absent_labels(codebook, [*fold.parts["train"], *extra]):
+            raise ExperimentError(
+                f"{source}: without fold '{fold.name}', no train example has the label {' or '.join(absent)}. Add "
+                "examples with this label, use fewer folds, or remove the label from the codebook."
+            )
+    folds = {fold.name: tuple(example.id for example in fold.parts["test"]) for fold in data.folds}
+    split = Split(*(tuple(example.id for example in parts[name]) for name in PARTS), folds=folds)
     examples = [example for part in parts.values() for example in part]
     own = (*leak_notes(parts, divided=divided), *draw_notes(parts["test"]), *contradiction_notes(examples))
     synthetic = any(example.synthetic for example in examples)
-    return Dataset(codebook, parts, split, source, synthetic, (*notes, *extra_notes, *own), extra=extra)
+    every = (*notes, *data.notes, *extra_notes, *own)
+    return Dataset(codebook, parts, split, source, synthetic, every, extra=extra, folds=tuple(data.folds))
 
 
 def files_read(experiment: Experiment) -> list[str]:
@@ -184,14 +211,24 @@ def _corpus_parts(
     examples: Sequence[Example],
     aliases: Mapping[str, str] | None = None,
     without_gold: Mapping[str, str] | None = None,
-) -> tuple[Parts, list[str]]:
-    """Divide examples into parts; returns the parts, and notes on examples that a manifest does not name or lacks."""
-    split = experiment.split
+) -> _Divided:
+    """Divide examples into parts, or into the folds of a cross-validation."""
+    split, seed = experiment.split, experiment.seed
     if split.manifest:
-        return manifest_parts(split, examples, aliases or {}, without_gold or {})
-    shares = (split.train, split.validation, split.test)
-    parts = make_split(examples, shares, experiment.seed, allow_large=split.allow_large_groups)
-    return {name: _without_corrections(name, part) for name, part in zip(PARTS, parts, strict=True)}, []
+        return _Divided(*manifest_parts(split, examples, aliases or {}, without_gold or {}))
+    if split.cross_validates:
+        folds, notes = make_folds(examples, split, experiment.calibration.holdout, seed)
+        every = [example for fold in folds for example in fold.parts["test"]]
+        corrections = [example for example in examples if example.drawn == PAGE]
+        return _Divided({"train": [*every, *corrections], "validation": [], "test": []}, notes, folds)
+    notes = []
+    if split.by_time or split.by:
+        parts, notes = divide(examples, split, seed)
+    else:
+        shares = (split.train, split.validation, split.test)
+        made = make_split(examples, shares, seed, allow_large=split.allow_large_groups)
+        parts = dict(zip(PARTS, made, strict=True))
+    return _Divided({name: _without_corrections(name, part) for name, part in parts.items()}, notes)
 
 
 def _without_corrections(part: str, examples: Sequence[Example]) -> list[Example]:
@@ -211,7 +248,7 @@ def _read_files(experiment: Experiment) -> LabelledFiles:
     return read_labelled(files, codebook, ReadingOptions(data.text_column, data.label_column, data.blank))
 
 
-def _file_parts(experiment: Experiment, files: LabelledFiles) -> tuple[Parts, list[str]]:
+def _file_parts(experiment: Experiment, files: LabelledFiles) -> _Divided:
     data = experiment.data
     if not data.test:
         return _corpus_parts(experiment, files.examples[0])
@@ -220,7 +257,7 @@ def _file_parts(experiment: Experiment, files: LabelledFiles) -> tuple[Parts, li
         validation = files.examples[1]
     else:
         train, validation = _hold_out(train, experiment)
-    return {"train": train, "validation": validation, "test": test}, []
+    return _Divided({"train": train, "validation": validation, "test": test})
 
 
 def _hold_out(examples: Sequence[Example], experiment: Experiment) -> tuple[list[Example], list[Example]]:
@@ -236,81 +273,3 @@ def absent_labels(codebook: Codebook, train: Sequence[Example]) -> list[str]:
     """Return the codebook's labels that do not occur in any example."""
     seen = {label for example in train for label in example.labels}
     return [name for name in codebook.label_names if name not in seen]
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """n labelled examples with their predictions.
-
-    `predicted` (booleans) and `probabilities` (in [0, 1]) have the shape (n, labels).
-    """
-
-    examples: Sequence[Example]
-    predicted: NDArray[np.bool_]
-    probabilities: NDArray[np.floating[Any]]
-
-
-def write_predictions(path: Path, labels: Sequence[str], parts: Mapping[str, Predicted]) -> None:
-    """Write predictions as a Parquet file.
-
-    The columns are example_id, document_id, text, gold, labels, probabilities (one number per label, in label order),
-    split and synthetic.
-
-    Args:
-        parts: predictions by the name of their split; the file has the rows of all parts in this order.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    # An explicit schema: from rows without a label, pyarrow would infer the type null for the lists.
-    columns = {
-        **dict.fromkeys(("example_id", "document_id", "text"), pa.string()),
-        **dict.fromkeys(("gold", "labels"), pa.list_(pa.string())),
-        "probabilities": pa.list_(pa.float32()),
-        "split": pa.string(),
-        "synthetic": pa.bool_(),
-    }
-    rows = [row for split, part in parts.items() for row in _rows(labels, split, part)]
-    parquet.write_table(pa.Table.from_pylist(rows, pa.schema(columns)), path)
-
-
-def _rows(labels: Sequence[str], split: str, part: Predicted) -> list[dict[str, Any]]:
-    probabilities = part.probabilities.astype(np.float32).tolist()
-    return [
-        {
-            "example_id": example.id,
-            "document_id": example.document_id,
-            "text": example.text,
-            "gold": [label for label in labels if label in example.labels],
-            "labels": [label for label, held in zip(labels, assigned, strict=True) if held],
-            "probabilities": numbers,
-            "split": split,
-            "synthetic": example.synthetic,
-        }
-        for example, assigned, numbers in zip(part.examples, part.predicted, probabilities, strict=True)
-    ]
-
-
-def read_gold(path: Path, split: str) -> list[Example]:
-    """Read the examples of a split, with their gold, from a file written by `write_predictions`.
-
-    Returns an empty list if the file does not contain the split.
-
-    Raises:
-        DataError: the file cannot be read, or was not written by `write_predictions`.
-    """
-    from pyarrow import ArrowException, parquet
-
-    columns = ["example_id", "document_id", "text", "gold", "split", "synthetic"]
-    try:
-        rows = parquet.read_table(path, columns=columns).to_pylist()
-        return [
-            Example(row["example_id"], row["document_id"], row["text"], tuple(row["gold"]), synthetic=row["synthetic"])
-            for row in rows
-            if row["split"] == split
-        ]
-    except (OSError, ArrowException, KeyError) as error:
-        reason = str(error).strip().split("\n")[0][:200]
-        raise DataError(
-            f"{path}: not the predictions of a run ({reason}). Run the experiment again, or use a labelled file."
-        ) from error

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from labels.errors import counted
+from labels.errors import ExperimentError, counted
 from labels.records import Example
 from trainer.config.sections import SplitSection
 from trainer.data.splits import PARTS, Parts, Split, apply_split, by_any_id, group_examples, missing_examples
@@ -66,6 +66,11 @@ def manifest_parts(
         ExperimentError: the manifest cannot be read, or was made from other data.
     """
     split = Split.load(Path(section.manifest))
+    if split.folds:
+        raise ExperimentError(
+            f"{section.manifest}: this manifest has the folds of a cross-validation, and no test part. Remove "
+            "`split.manifest`, and set the keys of [split] and the seed as in that run: they give the same folds."
+        )
     if section.new_rows == "ignore":
         return apply_split(split, examples, section.manifest, aliases), []
     followed = follow_split(split, examples, section.manifest, aliases)
@@ -90,7 +95,7 @@ def follow_split(
     """
     aliases = aliases or {}
     by_id = by_any_id(examples, aliases)
-    vanished = {part: tuple(one for one in ids if one not in by_id) for part, ids in asdict(split).items()}
+    vanished = {part: tuple(one for one in ids if one not in by_id) for part, ids in split.parts.items()}
     for part, gone in vanished.items():
         if 2 * len(gone) > len(getattr(split, part)):
             raise missing_examples(gone, part, place)

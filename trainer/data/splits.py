@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -35,11 +35,20 @@ Parts = dict[str, list[Example]]
 
 @dataclass(frozen=True)
 class Split:
-    """Example ids of the three parts, disjoint in documents and near-duplicates."""
+    """Example ids of the three parts, disjoint in documents and near-duplicates.
+
+    In a cross-validation, `train` has all ids, the other parts none, and `folds` has the ids of each fold by its name.
+    """
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
+    folds: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False, kw_only=True)
+
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The ids of the three parts by name."""
+        return {name: getattr(self, name) for name in PARTS}
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -49,12 +58,13 @@ class Split:
     @property
     def hash(self) -> str:
         """16 hex digits that identify the division, independent of the order of ids."""
-        content = json.dumps({name: sorted(ids) for name, ids in asdict(self).items()})
+        content = json.dumps({name: sorted(ids) for name, ids in (*self.parts.items(), *self.folds.items())})
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def save(self, path: Path) -> None:
         """Write the manifest as JSON."""
-        content = {"format": 1, "hash": self.hash, **asdict(self)}
+        folds = {"folds": dict(self.folds)} if self.folds else {}
+        content = {"format": 1, "hash": self.hash, **self.parts, **folds}
         write_whole(path, [json.dumps(content, indent=1) + "\n"])
 
     @classmethod
@@ -66,9 +76,10 @@ class Split:
         """
         try:
             content = json.loads(read_text(path))
-            split = cls(*(tuple(content[name]) for name in PARTS))
+            folds = {name: tuple(ids) for name, ids in content.get("folds", {}).items()}
+            split = cls(*(tuple(content[name]) for name in PARTS), folds=folds)
             stated, found = content["hash"], split.hash
-        except (DataError, ValueError, KeyError, TypeError) as error:
+        except (DataError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExperimentError(
                 f"{path}: not a split manifest ({error}). Remove `split.manifest` to make a new split."
             ) from error
@@ -139,7 +150,7 @@ def apply_split(
     """
     by_id = by_any_id(examples, aliases or {})
     parts: Parts = {}
-    for name, ids in asdict(split).items():
+    for name, ids in split.parts.items():
         missing = [identifier for identifier in ids if identifier not in by_id]
         if missing:
             raise missing_examples(missing, name, place)
@@ -194,11 +205,30 @@ def make_split(
     Raises:
         ExperimentError: there are fewer groups than parts, or as for `group_examples`.
     """
-    groups = np.asarray(group_examples(examples, allow_large=allow_large))
+    return share_groups(examples, group_examples(examples, allow_large=allow_large), fractions, seed)
+
+
+def share_groups(
+    examples: Sequence[Example],
+    named: Sequence[int] | Sequence[str],
+    fractions: Sequence[float],
+    seed: int,
+    what: str = "of documents",
+) -> list[list[Example]]:
+    """Divide examples as `make_split` does, without dividing the given groups.
+
+    Args:
+        named: the number or name of the group of each example.
+        what: what the groups are, for messages.
+
+    Raises:
+        ExperimentError: there are fewer groups than parts.
+    """
+    _, groups = np.unique(np.asarray(named), return_inverse=True)
     n_groups = int(groups.max()) + 1 if len(groups) else 0
     if n_groups < len(fractions):
         raise ExperimentError(
-            f"The data have {counted(n_groups, 'group')} of documents, too few to split into {len(fractions)} "
+            f"The data have {counted(n_groups, 'group')} {what}, too few to split into {len(fractions)} "
             "parts. Add documents, divide into fewer parts, or use a test file."
         )
     names = sorted({label for example in examples for label in example.labels})
