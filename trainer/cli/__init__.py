@@ -42,6 +42,7 @@ SUBCOMMANDS = {
     "annotations": Subcommand("labels.cli.exchange:app"),
     "train": Subcommand("trainer.cli.train:train", "experiments/finetune.toml --out runs/long --set model.epochs=6"),
     "sweep": Subcommand("trainer.cli.sweep:sweep", "experiments/sweep.toml --out runs/sweep --set sweep.trials=40"),
+    "split": Subcommand("trainer.cli.choice.split:app"),
     "evaluate": Subcommand("trainer.cli.evaluate:evaluate", "runs/finetune held_out.jsonl --out reports/held_out"),
     "checks": Subcommand("trainer.cli.choice.checks:checks", "runs/finetune --show 20"),
     "compare": Subcommand("trainer.cli.choice.compare:compare", "runs/tfidf runs/finetune --html changes.html"),
