@@ -34,7 +34,7 @@ from trainer.data.dataset import load_dataset
 from trainer.encoders.encoder import bundled_encoder
 from trainer.environment import silence_libraries
 from trainer.evaluation.metrics import count
-from trainer.runs.run import fit_model
+from trainer.runs.fitting import fit_model
 
 SET = "cameo_class"
 METHODS = ("finetune", "padded", "dynamic", "dynamic, our rate")

@@ -30,7 +30,7 @@ from trainer.data.dataset import Dataset
 from trainer.data.splits import Split, group_examples, make_split
 from trainer.environment import shipped, silence_libraries
 from trainer.evaluation.report import Outcome, build_report
-from trainer.runs.run import fit_model
+from trainer.runs.fitting import fit_model
 
 KINDS = ("majority", "keywords", "tfidf", "embedding", "finetune")
 FOLDS = 5

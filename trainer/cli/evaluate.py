@@ -62,6 +62,10 @@ def evaluate(
         typer.Option("--checks", help="TOML file of behavioural checks, or `shipped`, for the report.", metavar="FILE"),
     ] = None,
     errors: Annotated[int, typer.Option("--errors", min=0, help="Number of most confident errors to print.")] = 5,
+    store: Annotated[
+        str,
+        typer.Option("--store", help="Label store (file or URL) whose coders' agreement is shown beside the figures."),
+    ] = "",
     overwrite: OverwriteOption = False,
 ) -> None:
     """Evaluate a saved model on a labelled file, with the default \\[evaluation] settings."""
@@ -76,7 +80,9 @@ def evaluate(
     share = parse_prevalence(prevalence)
     model = Model.load(folder)
     check_settings(share, model.codebook, "--prevalence")  # as users know it: `evaluate_file` would name the key
-    evaluation = evaluate_file(model, folder, data, out, options, prevalence=share, checks=checks, overwrite=overwrite)
+    evaluation = evaluate_file(
+        model, folder, data, out, options, prevalence=share, checks=checks, store=store, overwrite=overwrite
+    )
     print_report(evaluation.report)
     print_slices(evaluation.report)
     if evaluation.report.checks:
@@ -99,7 +105,7 @@ def load_model(artefact: str) -> Model:
 
 def print_report(report: Report) -> None:
     """Print the main figures of a report, then one row per label (only the twelve most frequent if there are more)."""
-    from trainer.evaluation.report_tables import remarks
+    from trainer.evaluation.report_tables import FOLD_HEADINGS, agreement_text, fold_rows, remarks
 
     intervals = report.intervals
     interval_heading = f"{intervals.confidence:.0%} interval" if intervals else "interval"
@@ -109,11 +115,13 @@ def print_report(report: Report) -> None:
         console.print(_ranking_table(report))
     if report.prevalence:
         console.print(_prevalence_table(report.prevalence))
+    if report.folds:
+        console.print(table(FOLD_HEADINGS, fold_rows(report), title="Folds"))
     if report.certificate:
         console.print(_certificate_table(report.certificate))
     if report.label_values:
         console.print(label_value_table(report.label_values, "report.json"))
-    for remark in remarks(report):
+    for remark in (agreement_text(report), *remarks(report)):
         console.print(remark)
 
 

@@ -19,8 +19,8 @@ from trainer.cli.train import ExperimentArgument, OutOption, SetOption, predict_
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from trainer.runs.sweep import SweepResult
-    from trainer.runs.sweep_trials import Trial
+    from trainer.runs.choice.sweep import SweepResult
+    from trainer.runs.choice.sweep_trials import Trial
 
 _SHOWN_TRIALS = 10
 
@@ -33,7 +33,7 @@ def sweep(
 ) -> None:
     """Search the settings in an experiment's [sweep] section on validation, then train and test the best settings."""
     from trainer.config.experiment import load_experiment
-    from trainer.runs.sweep import run_sweep
+    from trainer.runs.choice.sweep import run_sweep
 
     loaded = load_experiment(experiment, set_ or [])
     folder = out or Path("runs") / loaded.name

@@ -71,6 +71,7 @@ def train(
     """Train the model of an experiment: fit, calibrate, evaluate, save and track in MLflow."""
     from trainer.config.experiment import load_experiment
     from trainer.environment import is_follower
+    from trainer.runs.choice.cross_validation import cross_validate
     from trainer.runs.run import help_train, run_experiment
 
     given = [f"model.init={json.dumps(init, ensure_ascii=False)}"] if init else []
@@ -86,7 +87,8 @@ def train(
         help_train(loaded, folder)
         return
     with progress_bars():
-        result = run_experiment(loaded, folder, overwrite=overwrite)
+        run = cross_validate if loaded.split.cross_validates else run_experiment
+        result = run(loaded, folder, overwrite=overwrite)
     print_report(result.report)
     print_saved(result)
     _suggest_starter(loaded, result)

@@ -234,6 +234,19 @@ class ChecksFigures(Figures):
     rates: list[CheckFigures]
 
 
+class FoldFigures(Figures):
+    """A fold of a cross-validation: the model fitted without it, and its figures on the examples of the fold."""
+
+    name: str
+    n_train: Number
+    n_validation: Number
+    n_test: Number
+    macro_f1: Share | None
+    micro_f1: Share | None
+    per_label_f1: dict[str, Share | None]
+    train_seconds: Amount
+
+
 class CodebookReference(Figures):
     """The codebook of a report."""
 

@@ -109,7 +109,7 @@ def draw_f1(axes: Any, report: Report) -> None:
     axes.set_yticks(positions, [f"{label}  (n={n})" for label, n in zip(labels, support, strict=True)])
     axes.set_xlim(0, 1)
     line = f"line: {report.intervals.confidence:.0%} interval" if report.intervals else "too few groups for intervals"
-    axes.set_xlabel(f"F1 on test ({line})")
+    axes.set_xlabel(f"F1 {'on test' if report.basis == 'test' else 'out-of-fold'} ({line})")
     macro = "undefined" if report.macro_f1 is None else f"{report.macro_f1:.3f}"
     left_out = f"; the {len(labels)} most frequent labels" if len(labels) < len(report.labels) else ""
     axes.set_title(f"macro-F1 {macro}, n = {report.n_test}{left_out}", loc="left")
@@ -152,7 +152,7 @@ def _draw_reliability(axes: Any, outcome: Outcome) -> None:
         xlabel=f"mean predicted probability ({CALIBRATION_BINS} bins of equal mass; hollow: under {_FEW_ROWS} rows)",
         ylabel="observed share of the label",
     )
-    axes.set_title("Reliability on test", loc="left")
+    axes.set_title("Reliability", loc="left")
     axes.legend(frameon=False, fontsize=8, loc="upper left")
 
 
@@ -191,7 +191,7 @@ def _draw_confusion(axes: Any, outcome: Outcome) -> None:
     axes.set_xticks(range(used), names, rotation=45, ha="right")
     axes.set_yticks(range(used), names)
     axes.set(xlabel="predicted", ylabel="gold")
-    axes.set_title("Confusion on test", loc="left")
+    axes.set_title("Confusion", loc="left")
 
 
 def _draw_points(axes: Any, curve: LearningCurve) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
@@ -24,6 +25,7 @@ from trainer.evaluation.figures import (
     CodebookReference,
     ConfusionFigures,
     Figures,
+    FoldFigures,
     IntervalFigures,
     LabelCalibrationFigures,
     LabelFigures,
@@ -60,6 +62,16 @@ class Outcome:
     groups: Sequence[int]
     thresholds: Floats
 
+    def subset(self, rows: Bools) -> Outcome:
+        """Return the outcome on some of the examples: those whose boolean in `rows`, of shape (n,), is true."""
+        return replace(
+            self,
+            gold=self.gold[rows],
+            predicted=self.predicted[rows],
+            probabilities=self.probabilities[rows],
+            groups=[group for group, kept in zip(self.groups, rows, strict=True) if kept],
+        )
+
 
 class Report(Figures):
     """The contents of `report.json`: the figures on test, with the experiment, data and model behind them.
@@ -70,8 +82,8 @@ class Report(Figures):
 
     `averages` has the keys "macro", "micro" and "weighted". `agreement` is the annotators' agreement by label, if the
     annotations are known. `slices` are parts of the test sentences, such as those of one source. `test_looks` counts
-    the tracked runs and evaluations that have shown figures of the same test sentences, this one included; None if the
-    run is not tracked.
+    the tracked runs and commands that have shown figures of these test sentences, this one included; None if untracked.
+    `basis` is "out-of-fold" in a cross-validation, and `folds` has the figures of each fold.
     """
 
     labels: list[str]
@@ -114,6 +126,8 @@ class Report(Figures):
     checks: ChecksFigures | None = None
     test_hash: str = ""
     test_looks: Number | None = None
+    basis: Literal["test", "out-of-fold"] = "test"
+    folds: list[FoldFigures] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _labels_are_the_same_everywhere(self) -> Self:
@@ -183,6 +197,10 @@ class Report(Figures):
         """Return a copy of the report with these values; validates the values."""
         # Not `model_copy`, which does not validate the new values.
         return type(self).model_validate(self.to_dict() | values)
+
+    def to_text(self) -> str:
+        """Return the text of `report.json`."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> Self:

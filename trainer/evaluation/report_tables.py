@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from labels.errors import counted
-from trainer.evaluation.figures import SliceFigures
+from trainer.evaluation.figures import AgreementFigures, SliceFigures
 from trainer.evaluation.intervals import Interval
 from trainer.evaluation.report import Report
 
@@ -65,6 +65,39 @@ def report_text(report: Report) -> str:
         cells = (*map(_shown, (row.precision, row.recall, row.f1)), _between(row.low, row.high))
         lines.append(_line(wide, str(name), *cells, f"{row.support:.0f}", _shown(row.threshold)))
     return "\n".join([*lines, "", _summary(report), *remarks(report)])
+
+
+FOLD_HEADINGS = ("fold", "sentences", "train", "validation", "macro-F1", "micro-F1")
+
+
+def fold_rows(report: Report) -> list[tuple[str, ...]]:
+    """Return the rows of the table of folds of a cross-validation, with `FOLD_HEADINGS`."""
+    return [
+        (
+            fold.name,
+            *(f"{n:,}" for n in (fold.n_test, fold.n_train, fold.n_validation)),
+            *("undefined" if f1 is None else f"{f1:.3f}" for f1 in (fold.macro_f1, fold.micro_f1)),
+        )
+        for fold in report.folds
+    ]
+
+
+def agreement_text(report: Report) -> str:
+    """Return how well the human coders agree on each label, as a sentence; also says that it is not known."""
+    if not report.agreement:
+        return (
+            "How well coders agree is unknown: the data do not record decisions of several coders on the same "
+            "sentences. `communique evaluate --store` measures agreement where two have labelled."
+        )
+    n = max(own.n_sentences for own in report.agreement.values())
+    found = ", ".join(f"{_alpha(own)} on {label}" for label, own in report.agreement.items())
+    return f"Coders agree at {found} (Krippendorff's alpha; {counted(n, 'sentence')} with several coders)."
+
+
+def _alpha(own: AgreementFigures) -> str:
+    if own.alpha is None:
+        return f"undefined ({own.reason})" if own.reason else "undefined"
+    return f"{own.alpha:.2f}" + ("" if own.low is None else f" ({own.low:.2f} to {own.high:.2f})")
 
 
 def remarks(report: Report) -> list[str]:

@@ -32,7 +32,8 @@ from trainer.evaluation.metrics import exact_match
 from trainer.evaluation.report import Report
 from trainer.model.model import Manifest, Model, save_artefact
 from trainer.runs.evaluate import calibration_shortfalls, codebook_reference, evaluate_model, predict_examples
-from trainer.runs.run import fit_model, fitted_manifest
+from trainer.runs.fitting import fit_model
+from trainer.runs.run import fitted_manifest
 from trainer.runs.tracking.registry import fetch_artefact
 
 _LABELLING = "labelling"

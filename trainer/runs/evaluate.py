@@ -5,14 +5,14 @@ The examples are the test part of a run or, for a saved model, the rows of any l
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labels.errors import DataError
 from labels.output.folders import output_folder, refuse_occupied
@@ -21,12 +21,15 @@ from labels.text.examples import LabelledFiles, ReadingOptions, read_labelled
 from trainer.calibration.calibration import Bools, Floats
 from trainer.classifiers.base import label_matrix
 from trainer.config.sections import EvaluationSection
-from trainer.data.dataset import Predicted, hash_examples, write_predictions
-from trainer.data.splits import group_examples
+from trainer.data.coder_agreement import file_agreement, store_agreement
+from trainer.data.dataset import hash_examples, hash_test
+from trainer.data.predictions import Predicted, write_predictions
+from trainer.data.splits import Split, group_examples
 from trainer.evaluation.failures.behaviour import SHIPPED, CheckResults, read_checks, run_checks, shipped_checks
 from trainer.evaluation.failures.mistakes import Mistake, find_mistakes
 from trainer.evaluation.failures.slices import SliceSettings, describe_examples, slice_figures
 from trainer.evaluation.figures import CodebookReference, SliceFigures
+from trainer.evaluation.intervals import Interval
 from trainer.evaluation.metrics import count, defined
 from trainer.evaluation.plots import attempt_plots, draw_plots
 from trainer.evaluation.report import Outcome, Report, build_report
@@ -34,7 +37,9 @@ from trainer.model.model import Manifest, Model, folder_size
 from trainer.model.seen import seen_note
 from trainer.runs.corpus_prevalence import Prevalence, check_settings, prevalence_figures
 from trainer.runs.tracking.connection import check_server, connect
+from trainer.runs.tracking.looks import TEST_TAG, count_looks
 from trainer.runs.tracking.record import UNTRACKED, Record, Tracked, new_record
+from trainer.runs.tracking.registry import fetch_artefact
 from trainer.runs.tracking.track import track_finished
 
 
@@ -46,22 +51,34 @@ def evaluate_model(
     start = time.perf_counter()
     predictions = predict_examples(model, examples)
     seconds = time.perf_counter() - start
-    outcome = Outcome(
+    outcome = outcome_of(model, predictions)
+    report = report_on(model, outcome, examples, settings, seed)
+    return outcome, report.extended(sentences_per_second=len(examples) / seconds)
+
+
+def outcome_of(model: Model, predictions: Predicted) -> Outcome:
+    """Return predictions as arrays, with the thresholds of a model."""
+    return Outcome(
         labels=model.labels,
         exclusive=model.codebook.exclusive,
-        gold=label_matrix(examples, model.labels),
+        gold=label_matrix(predictions.examples, model.labels),
         predicted=predictions.predicted,
         # The metrics clip probabilities to 1 - 1e-6, which float32 cannot represent exactly.
         probabilities=predictions.probabilities.astype(np.float64),
         # A large group is no reason to stop: an evaluation divides nothing, and the intervals only become wider.
-        groups=group_examples(examples, allow_large=True),
+        groups=group_examples(predictions.examples, allow_large=True),
         thresholds=model.calibration.thresholds,
     )
+
+
+def report_on(
+    model: Model, outcome: Outcome, examples: Sequence[Example], settings: EvaluationSection, seed: int
+) -> Report:
+    """Compute the report of an outcome, with slices, and at the prevalence of the corpus if the settings name one."""
     report = build_report(outcome, confidence=settings.confidence, min_groups=settings.min_groups)
     prevalence = prevalence_figures(model, outcome, settings, seed)
     found = {"prevalence": prevalence.model_dump(mode="json")} if prevalence else {}
-    slices = outcome_slices(outcome, examples, settings)
-    return outcome, report.extended(sentences_per_second=len(examples) / seconds, slices=slices, **found)
+    return report.extended(slices=outcome_slices(outcome, examples, settings), **found)
 
 
 def outcome_slices(outcome: Outcome, examples: Sequence[Example], settings: EvaluationSection) -> list[SliceFigures]:
@@ -117,14 +134,9 @@ def write_report(folder: Path, outcome: Outcome, report: Report, parts: Mapping[
     (folder / "plots").mkdir()
     notes = attempt_plots(lambda: draw_plots(outcome, report, folder / "plots"))
     report = report.extended(notes=[*report.notes, *notes])
-    (folder / "report.json").write_text(report_text(report), encoding="utf-8")
+    (folder / "report.json").write_text(report.to_text(), encoding="utf-8")
     write_predictions(folder / "predictions.parquet", outcome.labels, parts)
     return report
-
-
-def report_text(report: Report) -> str:
-    """Return a report as the text of `report.json`."""
-    return json.dumps(report.to_dict(), indent=1, allow_nan=False) + "\n"
 
 
 SHIPPED_NAME = "shipped"
@@ -155,13 +167,15 @@ def evaluate_file(
     *,
     prevalence: Prevalence = "",
     checks: Path | None = None,
+    store: str = "",
     overwrite: bool = False,
     track: bool = True,
 ) -> Evaluation:
     """Evaluate a model on a labelled file; unless `out` is None, write the report and plots to it.
 
     Rows on which nobody decided are left out, and counted in the report's notes. `prevalence` is as in
-    `evaluation.prevalence`. With a file of behavioural `checks`, the report has their failure rates, too.
+    `evaluation.prevalence`. With a file of behavioural `checks`, the report has their failure rates, too. It has the
+    agreement of the coders in the label `store`, or of those whose decisions the file records.
 
     Raises:
         DataError: a file cannot be read, or has labels that the model's codebook lacks.
@@ -182,6 +196,11 @@ def evaluate_file(
     outcome, report = evaluate_model(model, examples, EvaluationSection(prevalence=prevalence), model.manifest.seed)
     notes = [*labelled.notes, *seen_note(model.manifest, artefact, examples)]
     report = _with_context(report, model, artefact, data, labelled).extended(notes=notes, **checked)
+    coders = store_agreement(store, model.codebook) if store else file_agreement(data, model.codebook)
+    if coders:
+        report = report.extended(agreement={label: own.model_dump() for label, own in coders.items()})
+    if track and (looks := count_looks(report.test_hash)) is not None:
+        report = report.extended(test_looks=looks + 1)
     record, mistakes = _record(report, data, examples), tuple(find_mistakes(outcome, examples))
     if out is None:
         return Evaluation(report, None, _track_report(record, report) if track else UNTRACKED, mistakes)
@@ -194,13 +213,14 @@ def evaluate_file(
 
 def _track_report(record: Record, report: Report) -> Tracked:
     with TemporaryDirectory() as folder:
-        (Path(folder) / "report.json").write_text(report_text(report), encoding="utf-8")
+        (Path(folder) / "report.json").write_text(report.to_text(), encoding="utf-8")
         return track_finished(Path(folder), record)
 
 
 def _record(report: Report, data: Path, examples: Sequence[Example]) -> Record:
     book = report.codebook
     tags = {
+        TEST_TAG: report.test_hash,
         "model.id": report.model_id,
         **({"codebook.version": book.version, "codebook.hash": book.hash} if book else {}),
     }
@@ -221,6 +241,7 @@ def _with_context(report: Report, model: Model, artefact: Path, data: Path, labe
         model_id=manifest.digest,
         artefact_bytes=folder_size(artefact),
         train_seconds=manifest.details.get("train_seconds"),
+        test_hash=hash_test(labelled.examples[0]),
         label_values=[asdict(value) for value in labelled.values],
     )
 
@@ -245,3 +266,50 @@ def calibration_shortfalls(model: Model) -> tuple[dict[str, str], list[str]]:
             other.setdefault(own.reason, []).append(label)
     notes = [f"{', '.join(labels)}: {reason}" for reason, labels in other.items()]
     return {label: own.reason for label, own in reasons.items() if own.method == "none"}, notes
+
+
+@dataclass(frozen=True)
+class Figured:
+    """The main figures on some sentences of a test set; `interval` is that of macro-F1, None if there is none."""
+
+    name: str
+    n: int
+    macro_f1: float | None
+    micro_f1: float | None
+    interval: Interval | None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values of JSON."""
+        return asdict(self)
+
+
+def figures_without(
+    reference: str, path: Path, part: str, leaked: Collection[str], options: ReadingOptions, manifest: Path | None
+) -> list[Figured]:
+    """Evaluate a model on all sentences of a file, without the leaked ones, and on these alone.
+
+    Args:
+        reference: the folder of a run or artefact, or an MLflow URI.
+        part: the role of the file, from which the ids of rows without an id follow.
+        leaked: ids of the leaked sentences.
+        manifest: a split whose test part is evaluated; None for the whole file.
+
+    Raises:
+        InputError: the model or the file cannot be read, or no labelled sentence is left.
+    """
+    model = Model.load(fetch_artefact(reference))
+    examples = read_labelled([(path, part)], model.codebook, options).examples[0]
+    if manifest:
+        tested = set(Split.load(manifest).test)
+        examples = [example for example in examples if example.id in tested]
+    outcome = outcome_of(model, predict_examples(model, examples))
+    leaks = np.array([example.id in leaked for example in examples])
+    chosen = {"all": leaks | True, "without leaks": ~leaks, "leaks only": leaks}
+    return [_figured(name, outcome, rows) for name, rows in chosen.items() if rows.any()]
+
+
+def _figured(name: str, outcome: Outcome, rows: NDArray[np.bool_]) -> Figured:
+    settings = EvaluationSection()
+    report = build_report(outcome.subset(rows), confidence=settings.confidence, min_groups=settings.min_groups)
+    interval = report.intervals.macro_f1 if report.intervals else None
+    return Figured(name, report.n_test, report.macro_f1, report.micro_f1, interval)

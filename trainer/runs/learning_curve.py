@@ -43,7 +43,7 @@ from trainer.evaluation.metrics import Counts, group_counts
 from trainer.evaluation.plots import attempt_plots, draw_learning_curve
 from trainer.model.model import Model
 from trainer.runs.evaluate import predict_examples
-from trainer.runs.run import fit_model
+from trainer.runs.fitting import fit_model
 from trainer.runs.tracking.connection import check_server
 from trainer.runs.tracking.record import UNTRACKED, Tracked, record_experiment
 from trainer.runs.tracking.track import open_run

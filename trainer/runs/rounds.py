@@ -20,15 +20,17 @@ from labels.store import now
 from trainer.calibration.calibration import Bools
 from trainer.classifiers.base import label_matrix
 from trainer.config.experiment import Experiment
-from trainer.data.dataset import Dataset, Predicted, load_dataset
+from trainer.data.dataset import Dataset, load_dataset
+from trainer.data.predictions import Predicted
 from trainer.data.splits import group_examples, make_split
 from trainer.environment import silence_libraries
 from trainer.evaluation.metrics import count, defined, group_counts
 from trainer.evaluation.stopping import gain_bound
 from trainer.model.model import save_artefact
 from trainer.runs.evaluate import predict_examples
+from trainer.runs.fitting import fit_model
 from trainer.runs.loop_folder import FEWEST, ROUND, LoopFolder, Round, round_text
-from trainer.runs.run import RunResult, fit_model, fitted_manifest, run_experiment
+from trainer.runs.run import RunResult, fitted_manifest, run_experiment
 from trainer.runs.tracking.connection import describe
 from trainer.runs.tracking.record import RECORD, new_record, published
 from trainer.runs.tracking.track import continue_run

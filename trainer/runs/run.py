@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from labels.environment.progress import progress_stage
-from labels.errors import CommuniqueError, ExperimentError
+from labels.errors import CommuniqueError
 from labels.output.drafts import hidden_beside, sole_writer
 from labels.output.folders import output_folder, refuse_occupied
-from labels.records import Example
-from trainer.calibration.calibration import Calibration, Probabilities, fit_calibration, not_calibrated
-from trainer.classifiers.base import (
-    CalibratedClassifier,
-    Classifier,
-    ResumableClassifier,
-    build_classifier,
-    classifier_class,
-    label_matrix,
-)
+from trainer.classifiers.base import classifier_class
 from trainer.config.experiment import Experiment
-from trainer.config.sections import CalibrationSection
-from trainer.data.dataset import Dataset, Predicted, files_read, hash_examples, load_dataset
-from trainer.data.splits import make_split
+from trainer.data.coder_agreement import data_agreement
+from trainer.data.dataset import Dataset, files_read, hash_test, load_dataset
+from trainer.data.predictions import Predicted
 from trainer.environment import silence_libraries
-from trainer.evaluation.report import Report
+from trainer.evaluation.report import Outcome, Report
 from trainer.model.model import Manifest, Model, folder_size, package_versions, save_artefact
 from trainer.model.profile import make_profile
 from trainer.model.seen import training_ids
@@ -47,43 +36,19 @@ from trainer.runs.evaluate import (
     predict_examples,
     write_report,
 )
+from trainer.runs.fitting import Fitted, fit_model
 from trainer.runs.publication.material import Contents
 from trainer.runs.publication.publishing import write_page
 from trainer.runs.tracking.connection import check_server
 from trainer.runs.tracking.record import UNTRACKED, Tracked, record_experiment
-from trainer.runs.tracking.registry import fetch_artefact
-from trainer.runs.tracking.track import PAGE, open_run
+from trainer.runs.tracking.track import open_run
+from trainer.runs.tracking.tracker import ARTEFACT
+from trainer.runs.tracking.uploads import PAGE
 
 logger = logging.getLogger(__name__)
 
 _SECONDS_FOR_THE_LEADER = 10.0
 """Time that a follower waits before it raises an error, so that the leading process can report the error first."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A fitted model, and the time in seconds that fitting and calibration took."""
-
-    model: Model
-    seconds: float
-
-
-def fit_model(experiment: Experiment, dataset: Dataset, *, checkpoints: Path | None = None) -> Fitted:
-    """Fit and calibrate an experiment's model; the measured time includes cross-fitting.
-
-    Args:
-        checkpoints: folder from which an interrupted training run resumes, with one subfolder per fold, for kinds that
-            can resume; None to start from the beginning.
-    """
-    start = time.perf_counter()
-    classifier = _unfitted(experiment, dataset, checkpoints)
-    # Before `fit`: a setting without effect must be reported at once, not after hours of training.
-    if isinstance(classifier, CalibratedClassifier):
-        _refuse_other_calibration(experiment)
-    classifier.fit([*dataset.parts["train"], *dataset.extra], dataset.parts["validation"])
-    calibration = _calibrate(experiment, dataset, classifier, checkpoints)
-    seconds = time.perf_counter() - start
-    return Fitted(Model(dataset.codebook, classifier, calibration), seconds)
 
 
 def checkpoint_folder(out: Path) -> Path:
@@ -94,9 +59,8 @@ def checkpoint_folder(out: Path) -> Path:
 def help_train(experiment: Experiment, out: Path) -> None:
     """Take part in training that another process leads, including cross-fitting, without writing outputs.
 
-    The function returns at once for kinds that are trained in one process. An error is raised only after a pause: the
-    leader most likely has the same error, and needs time to report it and clean up before the launcher ends all
-    processes.
+    Kinds that are trained in one process need no help. An error is raised only after a pause: the leader most likely
+    has the same error, and needs time to report it and clean up before the launcher ends all processes.
     """
     silence_libraries()
     if not classifier_class(experiment.model.kind).distributed:
@@ -106,77 +70,6 @@ def help_train(experiment: Experiment, out: Path) -> None:
     except CommuniqueError:
         time.sleep(_SECONDS_FOR_THE_LEADER)
         raise
-
-
-def _unfitted(experiment: Experiment, dataset: Dataset, checkpoints: Path | None) -> Classifier:
-    classifier = build_classifier(experiment.model, dataset.codebook, experiment.seed)
-    if isinstance(classifier, ResumableClassifier):
-        classifier.checkpoints = checkpoints
-    if init := getattr(experiment.model, "init", ""):
-        from trainer.model.start import start_from
-
-        start_from(classifier, fetch_artefact(init), init, [*dataset.parts["validation"], *dataset.parts["test"]])
-    return classifier
-
-
-def _calibrate(
-    experiment: Experiment, dataset: Dataset, classifier: Classifier, checkpoints: Path | None
-) -> Calibration:
-    codebook, settings = dataset.codebook, experiment.calibration
-    if isinstance(classifier, CalibratedClassifier):
-        return classifier.calibration_
-    if not classifier.needs_calibration:
-        return not_calibrated(codebook)
-    # Calibration needs examples that the model was not fitted to, because a model is overconfident on the others.
-    if settings.crossfit:
-        raw, gold = _crossfitted(experiment, dataset, checkpoints)
-    else:
-        raw, gold = _held_out(classifier, dataset.parts["validation"])
-    return fit_calibration(raw, gold, codebook, method=settings.method, min_positives=settings.min_positives)
-
-
-def _crossfitted(
-    experiment: Experiment, dataset: Dataset, checkpoints: Path | None
-) -> tuple[Probabilities, NDArray[np.bool_]]:
-    """Return out-of-fold raw probabilities and gold of train and validation.
-
-    The whole pipeline is refitted without each fold, always with the extra rows. For kinds that stop early, one of the
-    other folds is used as validation.
-    """
-    pool = [*dataset.parts["train"], *dataset.parts["validation"]]
-    n_folds = experiment.calibration.folds
-    # Large groups are allowed, because folds may be uneven: no fold is a test set.
-    folds = make_split(pool, [1 / n_folds] * n_folds, experiment.seed, allow_large=True)
-    held_out = []
-    for number, fold in enumerate(folds):
-        # Each fold has its own checkpoints: a fold must never resume from a model that has learned its examples.
-        own = checkpoints / f"fold-{number + 1}" if checkpoints else None
-        classifier = _unfitted(experiment, dataset, own)
-        # Early stopping on the held-out fold would choose the epoch that fits this fold best and bias the calibration.
-        stop_by = folds[(number + 1) % n_folds] if classifier.stops_early else []
-        rest = [example for part in folds if part is not fold and part is not stop_by for example in part]
-        with progress_stage(f"Fold {number + 1} of {n_folds}"):
-            classifier.fit([*rest, *dataset.extra], stop_by)
-        held_out.append(_held_out(classifier, fold))  # no decisions yet: thresholds are tuned on all folds together
-    raw, gold = zip(*held_out, strict=True)
-    return np.concatenate(raw), np.concatenate(gold)
-
-
-def _held_out(classifier: Classifier, examples: Sequence[Example]) -> tuple[Probabilities, NDArray[np.bool_]]:
-    """Return raw probabilities and gold of examples that the classifier was not fitted to."""
-    raw = classifier.predict_proba([example.text for example in examples])
-    return raw, label_matrix(examples, classifier.labels)
-
-
-def _refuse_other_calibration(experiment: Experiment) -> None:
-    """Raise before fitting if calibration is configured for a classifier that calibrates itself with the defaults."""
-    for key in ("method", "min_positives", "crossfit"):
-        given = getattr(experiment.calibration, key)
-        if given != getattr(CalibrationSection(), key):
-            raise ExperimentError(
-                f'calibration.{key} = {json.dumps(given)}: not supported for model.kind = "{experiment.model.kind}", '
-                "whose models are calibrated with the defaults. Remove this key."
-            )
 
 
 @dataclass(frozen=True)
@@ -209,14 +102,18 @@ class RunResult:
         return self.folder / "artefact"
 
 
-def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False, required: bool = True) -> RunResult:
-    """Run an experiment.
+Produce = Callable[[Experiment, Dataset, Path, Path], tuple[Model, Contents]]
+"""Fits the model of an experiment to a dataset, with a folder for checkpoints, and writes its outputs to a folder;
+returns the model, and what the page of its report is made from."""
 
-    Writes `artefact/`, `report.json`, `report.html`, `predictions.parquet`, `split.json`, `plots/` and
-    `tracking.json` to `out`. The
-    folder is created only when all its files are complete. If tracking is on, all outputs are logged as one MLflow
-    run. An interrupted `finetune` run resumes from checkpoints in a hidden folder if it is started again with the same
-    `out`.
+
+def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False, required: bool = True) -> RunResult:
+    """Run an experiment with a test part. `choice.cross_validation` runs the others.
+
+    Writes `artefact/`, `report.json`, `report.html`, `predictions.parquet`, `split.json`, `plots/` and `tracking.json`
+    to `out`, which is created only when all its files are complete. If tracking is on, all outputs are logged as one
+    MLflow run. An interrupted `finetune` run resumes from checkpoints in a hidden folder if it is started again with
+    the same `out`.
 
     Args:
         required: if true and tracking is on, MLflow must be available when the run starts. Errors of MLflow at the end
@@ -227,12 +124,26 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
         TrackingError: MLflow is not available.
         DivergedError: the training loss became infinite or nan.
     """
+    return run_tracked(
+        experiment, out, partial(load_dataset, experiment), _produce, overwrite=overwrite, required=required
+    )
+
+
+def run_tracked(
+    experiment: Experiment,
+    out: Path,
+    load: Callable[[], Dataset],
+    produce: Produce,
+    *,
+    overwrite: bool = False,
+    required: bool = True,
+) -> RunResult:
+    """Run an experiment as `run_experiment` does, with functions that load the data and produce the outputs."""
     silence_libraries()
-    # Checked now as well as at the end, because training may take hours.
-    refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))
+    refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))  # now, too: training may take hours
     if experiment.tracking.enabled and required:
         check_server()
-    dataset = load_dataset(experiment)
+    dataset = load()
     codebook = dataset.codebook
     check_settings(experiment.evaluation.prevalence, codebook)
     record = record_experiment("train", experiment, dataset)
@@ -241,8 +152,9 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
     # run as FAILED. The outputs are logged only then, so that no error of MLflow can lose them.
     with sole_writer(out), open_run(record, enabled=experiment.tracking.enabled, required=required) as run:
         with output_folder(out, overwrite=overwrite) as draft:
-            fitted = fit_model(experiment, dataset, checkpoints=checkpoints)
-            model, report = _write_outputs(experiment, dataset, fitted, draft)
+            model, contents = produce(experiment, dataset, checkpoints, draft)
+            report = run.with_looks(contents.report, draft)
+            _attempt_page(replace(contents, report=report), draft / PAGE)
             record.save(draft)
         # Only now: if an output could not be written, the next call resumes from the checkpoints.
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -250,30 +162,22 @@ def run_experiment(experiment: Experiment, out: Path, *, overwrite: bool = False
     return RunResult(out, report, model, tracked)
 
 
-def _write_outputs(experiment: Experiment, dataset: Dataset, fitted: Fitted, draft: Path) -> tuple[Model, Report]:
-    """Write the artefact, split, report, predictions and plots; returns the saved model and its report on test."""
-    artefact = draft / "artefact"
-    artefact.mkdir()
-    # Saved before it is evaluated: the report contains the model's id, which is a digest of the saved files.
+def _produce(experiment: Experiment, dataset: Dataset, checkpoints: Path, draft: Path) -> tuple[Model, Contents]:
+    """Write the artefact, split, report, predictions and plots; returns the saved model and its results on test."""
+    fitted = fit_model(experiment, dataset, checkpoints=checkpoints)
     # Validation decides between models (leaderboard, champion), and `export` checks exported models on these rows.
     validation = predict_examples(fitted.model, dataset.parts["validation"])
-    content = fitted_manifest(experiment, dataset, fitted, validation)
-    manifest = save_artefact(artefact, content, dataset.codebook, fitted.model.classifier)
-    model = replace(fitted.model, manifest=manifest)
-    dataset.split.save(draft / "split.json")
+    model = save_fitted(experiment, dataset, fitted, validation, draft)
     outcome, report = evaluate_model(model, dataset.parts["test"], experiment.evaluation, experiment.seed)
     test = Predicted(dataset.parts["test"], outcome.predicted, outcome.probabilities)
     report = report.extended(
-        **_context(experiment, dataset, model, manifest),
-        artefact_bytes=folder_size(artefact),
+        **report_context(experiment, dataset, model),
+        artefact_bytes=folder_size(draft / ARTEFACT),
         train_seconds=fitted.seconds,
         validation_macro_f1=macro_f1(model.labels, validation),
     )
     report = write_report(draft, outcome, report, {"test": test, "validation": validation})
-    sentences = hash_examples(test.examples)
-    contents = Contents(experiment.name, report, test, outcome, sentences, manifest, dataset.codebook)
-    _attempt_page(contents, draft / PAGE)
-    return model, report
+    return model, run_contents(model, experiment.name, report, test, outcome)
 
 
 def _attempt_page(contents: Contents, path: Path) -> None:
@@ -286,8 +190,30 @@ def _attempt_page(contents: Contents, path: Path) -> None:
         logger.warning("%s could not be written (%s: %s)", path.name, type(error).__name__, error)
 
 
-def _context(experiment: Experiment, dataset: Dataset, model: Model, manifest: Manifest) -> dict[str, Any]:
-    """Return the keys of a report that describe the experiment, data and model behind its figures."""
+def save_fitted(experiment: Experiment, dataset: Dataset, fitted: Fitted, unseen: Predicted, draft: Path) -> Model:
+    """Write the artefact and the split to the folder of a run; returns the saved model.
+
+    A model is saved before it is evaluated: the report contains its id, which is a digest of the saved files.
+
+    Args:
+        unseen: predictions for sentences that the model behind them was not fitted to.
+    """
+    (draft / ARTEFACT).mkdir()
+    content = fitted_manifest(experiment, dataset, fitted, unseen)
+    manifest = save_artefact(draft / ARTEFACT, content, dataset.codebook, fitted.model.classifier)
+    dataset.split.save(draft / "split.json")
+    return replace(fitted.model, manifest=manifest)
+
+
+def run_contents(model: Model, name: str, report: Report, data: Predicted, outcome: Outcome) -> Contents:
+    """Return what the page of a run is made from: its report, and the predictions behind it."""
+    return Contents(name, report, data, outcome, hash_test(data.examples), model.manifest, model.codebook)
+
+
+def report_context(experiment: Experiment, dataset: Dataset, model: Model) -> dict[str, Any]:
+    """Return the keys of a report that describe the experiment, data and saved model behind its figures."""
+    manifest = model.manifest
+    assert manifest is not None
     uncalibrated, notes = calibration_shortfalls(model)
     return {
         "experiment": experiment.name,
@@ -299,19 +225,27 @@ def _context(experiment: Experiment, dataset: Dataset, model: Model, manifest: M
         "n_train": len(dataset.parts["train"]),
         "n_validation": len(dataset.parts["validation"]),
         "split_hash": dataset.split.hash,
+        **({"test_hash": hash_test(dataset.parts["test"])} if dataset.parts["test"] else {}),
         "model_id": manifest.digest,
         "uncalibrated": uncalibrated,
         "notes": [*dataset.notes, *notes, *model.classifier.notes],
         "label_values": [asdict(value) for value in dataset.values],
         **{key: manifest.details[key] for key in ("certificate",) if key in manifest.details},
+        **_agreement(experiment, dataset),
     }
+
+
+def _agreement(experiment: Experiment, dataset: Dataset) -> dict[str, Any]:
+    """The agreement of the coders, as a key of a report; none if it is not known."""
+    found = data_agreement(experiment.data, dataset.codebook)
+    return {"agreement": {label: own.model_dump() for label, own in found.items()}} if found else {}
 
 
 def fitted_manifest(experiment: Experiment, dataset: Dataset, fitted: Fitted, validation: Predicted) -> Manifest:
     """Return the manifest of a fitted model; the digests of its files are added when the artefact is saved.
 
     Args:
-        validation: the model's predictions for the validation part.
+        validation: predictions for the validation part, or other sentences that the model was not fitted to.
     """
     codebook, model = dataset.codebook, fitted.model
     learned = [*dataset.parts["train"], *dataset.parts["validation"], *dataset.extra]

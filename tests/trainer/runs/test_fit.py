@@ -17,7 +17,7 @@ from tests.trainer.conftest import MakeExperiment, gold_of, plain_codebook, text
 from trainer.calibration.calibration import fit_multilabel
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.data.dataset import load_dataset
-from trainer.runs.run import fit_model
+from trainer.runs.fitting import fit_model
 
 
 def rare_labels(n: int) -> list[Example]:

@@ -37,6 +37,7 @@ from trainer.evaluation.curve_figures import (
 )
 from trainer.evaluation.metrics import Counts, count, group_counts
 from trainer.runs.evaluate import evaluate_model
+from trainer.runs.fitting import fit_model
 from trainer.runs.learning_curve import (
     CurveResult,
     LearningCurve,
@@ -45,7 +46,6 @@ from trainer.runs.learning_curve import (
     nested_subsets,
     run_learning_curve,
 )
-from trainer.runs.run import fit_model
 from trainer.runs.tracking.leaderboard import list_runs
 
 MlflowClient = Lazy("mlflow:MlflowClient")

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-import trainer.runs.sweep
+import trainer.runs.choice.sweep
 from labels.codebook.schema import dump_codebook
 from labels.environment.progress import progress_to
 from labels.errors import DataError, ExperimentError
@@ -29,10 +29,10 @@ from trainer.config.experiment import Experiment, dump_experiment, load_experime
 from trainer.data.dataset import load_dataset
 from trainer.data.splits import Split
 from trainer.environment import shipped, shipped_experiments
+from trainer.runs.choice.sweep import SweepResult, read_space, run_sweep
+from trainer.runs.choice.sweep_trials import Job, SweepStudy, Trial, TrialOutcome, open_study, run_trial
 from trainer.runs.evaluate import macro_f1, predict_examples
 from trainer.runs.run import fit_model, run_experiment
-from trainer.runs.sweep import SweepResult, read_space, run_sweep
-from trainer.runs.sweep_trials import Job, SweepStudy, Trial, TrialOutcome, open_study, run_trial
 from trainer.runs.tracking.leaderboard import list_runs
 
 MlflowClient = Lazy("mlflow:MlflowClient")
@@ -589,7 +589,7 @@ def test_the_command_says_that_an_interrupted_sweep_can_go_on(data: Path, monkey
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer.runs.sweep, "run_sweep", interrupted)
+    monkeypatch.setattr(trainer.runs.choice.sweep, "run_sweep", interrupted)
     done = CliRunner().invoke(app, ["sweep", str(write_toml(make_swept({}))), "--out", "mine"])
     assert done.exit_code == 130
     assert "kept in mine; the same command continues" in done.stdout

@@ -23,10 +23,10 @@ from trainer.config.experiment import Experiment, parse_experiment
 from trainer.evaluation.report import Report
 from trainer.model.model import Model
 from trainer.runs import run as runs
+from trainer.runs.choice.sweep import run_sweep
 from trainer.runs.learning_curve import run_learning_curve
 from trainer.runs.run import run_experiment
-from trainer.runs.sweep import run_sweep
-from trainer.runs.tracking import registry, track, tracker
+from trainer.runs.tracking import registry, track, tracker, uploads
 from trainer.runs.tracking.leaderboard import leaderboards
 from trainer.runs.tracking.record import RECORD, read_record
 from trainer.runs.tracking.registry import fetch_artefact
@@ -138,7 +138,7 @@ def test_an_interrupt_while_a_run_is_logged_loses_no_run(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(track, "log_model", interrupt)
+        patch.setattr(uploads, "log_model", interrupt)
         result = run_experiment(experiment_of("majority", tracking=TRACKED), isolated / "out")
     assert result.tracked.problem == "logging was interrupted."
     assert "logged as MLflow run" in run("track", "out")

@@ -75,7 +75,7 @@ def _compare(first: str, second: str, data: Path | None, part: str, columns: Seq
     from trainer.runs.choice.sides import read_side
 
     if data is None:
-        return comparing.compare_sides(read_side(first), read_side(second), part)
+        return comparing.compare_sides(read_side(first), read_side(second), part, shown_by="compare")
     from labels.text.examples import ReadingOptions
 
     with progress_bars():

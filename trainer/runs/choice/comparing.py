@@ -12,12 +12,14 @@ from labels.errors import DataError, InputError, counted
 from labels.records import Example
 from labels.text.examples import ReadingOptions, read_labelled
 from trainer.classifiers.base import label_matrix
-from trainer.data.dataset import Predicted
+from trainer.data.dataset import hash_test
+from trainer.data.predictions import Predicted
 from trainer.data.splits import group_examples
 from trainer.evaluation.comparison import Comparison, changed_rows, compare_predictions
 from trainer.model.model import Model
 from trainer.runs.choice.sides import PARTS, Side
 from trainer.runs.evaluate import predict_examples
+from trainer.runs.tracking.looks import note_look
 from trainer.runs.tracking.registry import fetch_artefact
 
 
@@ -75,11 +77,12 @@ TUNED = "the thresholds were tuned on these sentences, so both models look sligh
 SEALED = "figures on test are honest only as long as no choice is made by them: choose on validation"
 
 
-def compare_sides(first: Side, second: Side, part: str = "") -> Compared:
+def compare_sides(first: Side, second: Side, part: str = "", *, shown_by: str = "") -> Compared:
     """Compare two runs on the predictions of one part.
 
     Args:
         part: name of the part; empty for the first of `PARTS` that both have.
+        shown_by: the command that shows the result; if the part is test, MLflow counts this look.
 
     Raises:
         DataError: the runs have different splits, codebooks, sentences or gold.
@@ -98,7 +101,14 @@ def compare_sides(first: Side, second: Side, part: str = "") -> Compared:
     theirs = _in_order(ours, theirs, (first.name, second.name), part)
     _refuse_other_split(first, second)
     notes = {"validation": (TUNED,), "test": (SEALED,)}.get(part, ())
+    if part == "test" and shown_by:
+        notes = (*notes, *_look_notes(ours.examples, shown_by, (first.name, second.name)))
     return _compared(first.name, second.name, first.report.labels, part, ours, theirs, notes)
+
+
+def _look_notes(examples: Sequence[Example], command: str, names: Sequence[str]) -> list[str]:
+    looks = note_look(hash_test(examples), command, names)
+    return [f"figures of these test sentences were shown {counted(looks, 'time')}, this time included"] if looks else []
 
 
 def _known(side: Side) -> str:
@@ -200,7 +210,7 @@ def compare_models(first: str, second: str, data: Path, options: ReadingOptions 
     for name, model in zip((first, second), models, strict=True):
         with progress_stage(name):
             answers.append(predict_examples(model, examples))
-    notes = [*labelled.notes]
+    notes = [*labelled.notes, *_look_notes(examples, "compare", (first, second))]
     if ours.hash != theirs.hash:
         notes.append("the models were trained with different versions of the codebook")
     return _compared(first, second, ours.label_names, data.name, answers[0], answers[1], notes)

@@ -134,7 +134,7 @@ def _compare(
         part = _deciding_part(champion, challenger)
         compared = compare_sides(champion, challenger, part)
         both = all("test" in side.parts and side.parts["test"].examples for side in (champion, challenger))
-        return compared, compare_sides(champion, challenger, "test") if both else None, ""
+        return compared, compare_sides(champion, challenger, "test", shown_by="promote") if both else None, ""
     except (InputError, TrackingError) as error:
         if not force:
             raise

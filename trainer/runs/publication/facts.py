@@ -158,7 +158,8 @@ def identity(contents: Contents) -> list[Fact]:
     rows = [
         ("data", report.data, "report.json: data"),
         ("split", report.split_hash, "report.json: split_hash"),
-        ("test sentences", f"{test}, hash {contents.test_hash}", "predictions.parquet: part test"),
+        (f"{report.basis} sentences", f"{test}, hash {contents.test_hash}", f"predictions.parquet: {report.basis}"),
+        ("looks at these sentences", _looks(report), "report.json: test_looks, counted in MLflow"),
         ("train, validation", _sizes(contents), "report.json: n_train, n_validation"),
         ("training data", manifest.training_hash if manifest else "", "manifest.json: training_hash"),
         ("codebook", f"{book.name} {book.version}, hash {book.hash}" if book else "", "report.json: codebook"),
@@ -168,6 +169,11 @@ def identity(contents: Contents) -> list[Fact]:
         ("packages", packages, "manifest.json: packages"),
     ]
     return [Fact(name, value, "", source) for name, value, source in rows if value]
+
+
+def _looks(report: Report) -> str:
+    """How often figures of the test sentences were shown; empty if nobody has counted."""
+    return "" if report.test_looks is None else f"{report.test_looks}, this one included"
 
 
 def _sizes(contents: Contents) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,12 +14,14 @@ from labels.codebook.schema import Codebook, load_codebook
 from labels.errors import ArtefactError, DataError
 from labels.text.examples import ReadingOptions
 from trainer.classifiers.base import label_matrix
-from trainer.data.dataset import Predicted, hash_examples
+from trainer.data.dataset import hash_test
+from trainer.data.predictions import Predicted
 from trainer.data.splits import group_examples
 from trainer.evaluation.report import Outcome, Report
 from trainer.model.model import CODEBOOK, Manifest, Model, read_manifest
 from trainer.runs.choice.sides import Side, folder_of, read_side
 from trainer.runs.evaluate import evaluate_file
+from trainer.runs.tracking.looks import note_look
 from trainer.runs.tracking.outputs import names_logged
 from trainer.runs.tracking.registration import find_challenger
 from trainer.runs.tracking.registry import fetch_artefact
@@ -59,11 +61,20 @@ def read_contents(reference: str, data: Path | None = None, options: ReadingOpti
         TrackingError: MLflow cannot be reached.
     """
     if data is not None:
-        return _evaluated(reference, data, options or ReadingOptions())
+        return _with_look(_evaluated(reference, data, options or ReadingOptions()))
     _refuse_lone_artefact(Path(reference))
     side = read_side(reference)
     artefact = _artefact(reference)
-    return _contents(side, read_manifest(artefact) if artefact else None, artefact)
+    return _with_look(_contents(side, read_manifest(artefact) if artefact else None, artefact))
+
+
+def _with_look(contents: Contents) -> Contents:
+    """Count this look at the test sentences in MLflow, if there is a store, and add the number to the report."""
+    if contents.report.basis != "test":
+        return contents
+    looks = note_look(contents.test_hash, "report", [contents.name])
+    known = {} if looks is None else {"test_looks": looks}
+    return replace(contents, report=contents.report.extended(test_hash=contents.test_hash, **known))
 
 
 def _refuse_lone_artefact(path: Path) -> None:
@@ -103,9 +114,9 @@ def _scratch() -> Iterator[Path]:
 
 
 def _contents(side: Side, manifest: Manifest | None, artefact: Path | None) -> Contents:
-    report, data = side.report, side.part("test")
+    report, data = side.report, side.part(side.report.basis)
     if not data.examples:
-        raise DataError(f"{side.name}: its test part has no sentences. Give labelled rows with --data FILE.")
+        raise DataError(f"{side.name}: its {report.basis} part has no sentences. Give labelled rows with --data FILE.")
     if manifest and report.model_id and report.model_id != manifest.digest:
         raise DataError(
             f"{side.name}: key `model_id` of report.json is '{report.model_id}', but the model beside it is "
@@ -122,4 +133,4 @@ def _contents(side: Side, manifest: Manifest | None, artefact: Path | None) -> C
         thresholds=np.array([np.nan if own is None else own for own in thresholds]),
     )
     codebook = load_codebook(artefact / CODEBOOK) if artefact else None
-    return Contents(side.name, report, data, outcome, hash_examples(data.examples), manifest, codebook)
+    return Contents(side.name, report, data, outcome, hash_test(data.examples), manifest, codebook)

@@ -13,7 +13,7 @@ from trainer.config.sections import EvaluationSection
 from trainer.evaluation.failures.mistakes import find_mistakes
 from trainer.evaluation.failures.slices import OTHER, describe_examples
 from trainer.evaluation.figures import SliceFigures
-from trainer.evaluation.report_tables import remarks
+from trainer.evaluation.report_tables import FOLD_HEADINGS, agreement_text, fold_rows, remarks
 from trainer.model.model import MANIFEST, package_versions
 from trainer.runs.evaluate import outcome_slices
 from trainer.runs.publication import facts
@@ -79,10 +79,12 @@ def page_values(contents: Contents) -> dict[str, Any]:
         "slice_rows": sliced,
         "n_worse": sum(own.worse for own in slices),
         "check_rows": facts.check_rows(report),
+        "fold_headings": FOLD_HEADINGS,
+        "fold_rows": fold_rows(report),
         "sections": _sections(contents, sliced=bool(sliced)),
         "filters": _filters(slices),
         "identity": facts.identity(contents),
-        "remarks": remarks(report),
+        "remarks": [agreement_text(report), *remarks(report)],
         "forest": interval_chart("F1 by label with its interval", rows),
         "charts": draw_charts(outcome),
         "prevalences": [f"{share:.0%}" for share in PREVALENCES],
@@ -105,6 +107,7 @@ def _sections(contents: Contents, *, sliced: bool) -> list[tuple[str, str]]:
     report = contents.report
     parts = [
         ("labels", "Labels", True),
+        ("folds", "Folds", bool(report.folds)),
         ("curves", "Curves", True),
         ("slices", "Slices", sliced),
         ("checks", "Behavioural checks", report.checks is not None),

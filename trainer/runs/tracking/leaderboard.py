@@ -23,6 +23,8 @@ from trainer.runs.tracking.connection import (
 from trainer.runs.tracking.locations import refuse_deleted
 from trainer.runs.tracking.registry import CHAMPION, champion_runs
 
+_PARENT = "mlflow.parentRunId"
+
 
 @dataclass(frozen=True)
 class RunRow:
@@ -82,6 +84,8 @@ def leaderboards(experiment: str) -> list[Board]:
     groups: dict[tuple[str, ...], list[RunRow]] = {}
     rows = _rows_of_file(experiment)
     for row in list_runs(experiment) if rows is None else rows:
+        if _PARENT in row.tags:  # a fold: its figures are part of those of the run above it
+            continue
         key = tuple(row.tags.get(tag, "") for tag in ("split.hash", "data.judging_hash", "codebook.hash"))
         groups.setdefault(key, []).append(row)
     return [_board(split, evaluation, rows) for (split, evaluation, _), rows in groups.items()]

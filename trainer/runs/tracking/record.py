@@ -19,15 +19,18 @@ from labels.output.drafts import write_whole
 from labels.unicode import read_text
 from trainer.config.experiment import Experiment
 from trainer.config.sections import TrackingSection
-from trainer.data.dataset import Dataset, hash_examples, read_gold
+from trainer.data.dataset import Dataset, hash_examples, hash_test
+from trainer.data.predictions import read_gold
 from trainer.evaluation.report import Report
 from trainer.model.model import read_manifest
+from trainer.runs.tracking.looks import TEST_TAG
 from trainer.runs.tracking.surroundings import describe_surroundings
 
 RECORD = "tracking.json"
 RUN_TAG = "communique.run"
 """MLflow tag with the id of a record, by which a run that is already logged is recognised."""
 
+_SHOW_TEST = ("train", "learning-curve")
 Command = Literal["train", "learning-curve", "sweep", "evaluate", "loop"]
 
 
@@ -120,6 +123,8 @@ def record_experiment(command: Command, experiment: Experiment, dataset: Dataset
         "data.judging_hash": dataset.evaluation_hash,
         "synthetic": str(dataset.synthetic).lower(),
     }
+    if command in _SHOW_TEST and dataset.parts["test"]:
+        tags[TEST_TAG] = hash_test(dataset.parts["test"])
     return new_record(
         command,
         "-".join(part for part in (experiment.tracking.experiment, beside) if part),

@@ -23,8 +23,8 @@ from trainer.config.sections import SweepRange
 from trainer.data.dataset import Dataset, files_read, load_dataset
 from trainer.environment import silence_libraries, world_size
 from trainer.evaluation.report import Report
+from trainer.runs.choice.sweep_trials import Job, SweepStudy, Trial, open_study, require_optuna, require_ray, run_jobs
 from trainer.runs.run import run_experiment
-from trainer.runs.sweep_trials import Job, SweepStudy, Trial, open_study, require_optuna, require_ray, run_jobs
 from trainer.runs.tracking.connection import check_server
 from trainer.runs.tracking.record import UNTRACKED, Tracked, read_record, record_experiment
 from trainer.runs.tracking.track import OpenRun, open_run
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 STUDY, SPLIT, TRIALS, BEST_FILE, BEST = "study.journal", "split.json", "trials.csv", "best.toml", "best"
 
 
+_NEWER_KEYS = {"split": {"new_rows", "train_before", "test_after", "by", "leave_one_out", "folds", "missing"}}
+"""Keys that are newer than some unfinished sweeps, by section; the hashes of the parts cover them."""
 SWEPT = "model"
 """The section whose keys can be swept, except `kind`, because kinds have different keys.
 
@@ -154,8 +156,10 @@ def _identity(experiment: Experiment, dataset: Dataset) -> dict[str, str]:
         "codebook": dataset.codebook.hash,
         "split": dataset.split.hash,
         "train or validation part": dataset.training_hash,
-        # `new_rows` is newer than some unfinished sweeps, and the hashes of the parts cover it.
-        **{f"[{name}]": _digest(getattr(experiment, name).model_dump(exclude={"new_rows"})) for name in sections},
+        **{
+            f"[{name}]": _digest(getattr(experiment, name).model_dump(exclude=_NEWER_KEYS.get(name)))
+            for name in sections
+        },
         "[sweep.space]": _digest(experiment.sweep.model_dump()["space"]),
     }
 

@@ -21,7 +21,7 @@ from labels.errors import DataError, ExperimentError
 from trainer.config.experiment import Experiment, with_values
 from trainer.data.dataset import Dataset
 from trainer.runs.evaluate import macro_f1, predict_examples
-from trainer.runs.run import fit_model
+from trainer.runs.fitting import fit_model
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
