@@ -131,7 +131,7 @@ def test_an_empty_file_is_refused_and_stays_empty(isolated: Path) -> None:
     notes = isolated / "notes.jsonl"
     notes.touch()
 
-    with pytest.raises(InputError, match=r"notes\.jsonl: this label store does not exist"):
+    with pytest.raises(InputError, match=r"notes\.jsonl: this file is empty and is not a label store"):
         Store(notes, create=False)
     assert notes.read_bytes() == b""
 

@@ -607,3 +607,31 @@ def test_a_long_reason_is_kept_whole(store: Store) -> None:
     store.draws.add([made], expires_at=FUTURE)
 
     assert store.draws.last("ana", ("relabel",))[0].items[0].stratum == reason
+
+
+def test_open_draws_are_those_with_sentences_to_decide_on(store: Store) -> None:
+    ids = added(store, 6)
+    made = [
+        draw("ana", ids[:2], created_at="2026-01-01T00:00:00+00:00"),
+        draw("ana", ids[2:4], created_at="2026-01-02T00:00:00+00:00", strategy="search", query="text"),
+        draw("ben", ids[4:], created_at="2026-01-02T00:00:00+00:00", strategy="retest-only"),
+    ]
+    for one in made:
+        assert store.draws.add([one], expires_at=FUTURE)
+    store.events.add([decision(ids[0], "ana", draw_id=made[0].id), decision(ids[2], "ana", draw_id=made[1].id)])
+
+    found = {(one.annotator, one.option): one.pending for one in store.open_draws.all()}
+
+    assert found == {
+        ("ana", "search text"): {ids[3]},
+        ("ana", "random"): {ids[1]},
+        ("ben", "retest"): set(ids[4:]),
+    }
+    assert [one.strategy for one in store.open_draws.all("ana")] == ["search", "random"]
+    store.draws.release("ana")
+    assert store.open_draws.all("ana") == []
+    assert {one.strategy: (one.drawn, one.reviewed) for one in store.counts.strategies()} == {
+        "random": (1, 1),
+        "search": (1, 1),
+        "retest-only": (2, 0),
+    }
