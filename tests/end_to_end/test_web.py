@@ -286,7 +286,7 @@ def test_a_page_opens_few_windows_and_odd_messages_close_one(folder: Path) -> No
         browse(server, work)
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_the_server(folder: Path, ending: signal.Signals) -> None:
     async def work(browser: Browser) -> None:
         async with browser.tab() as tab:

@@ -225,10 +225,9 @@ class ListPage(Page):
 
     def on_mount(self) -> None:
         """Highlight the current sentence."""
-        self.settle(self._highlight)
-
-    def _highlight(self) -> None:
+        # At once, because a key may already have been pressed.
         self._list.highlighted = max(self._position - 1, 0) if self._entries else None
+        self.settle(self._list.scroll_to_highlight)
 
     @property
     def _list(self) -> OptionList:

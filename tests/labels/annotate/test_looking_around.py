@@ -47,6 +47,11 @@ def test_the_list_shows_states_and_goes_to_a_sentence(screen: Screen) -> None:
     assert screen.text("sentence") == SENTENCES[5]
 
 
+def test_keys_in_the_list_count_before_the_list_is_shown(screen: Screen) -> None:
+    screen.press_at_once("f4", "down", "down", "enter")
+    assert screen.text("sentence") == SENTENCES[2]
+
+
 def test_recent_decisions_stand_at_the_side_of_a_wide_screen(screen: Screen) -> None:
     screen.press("a", "enter", "n")
     assert screen.text("recent").split("\n")[1:] == [
