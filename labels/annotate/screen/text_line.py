@@ -44,7 +44,7 @@ class TextLine(Input):
     The screen passes key presses to `edit`: with the widget's own bindings, Enter could overtake a letter.
     """
 
-    DEFAULT_CSS = "TextLine { height: 3; display: none; }"
+    DEFAULT_CSS = "TextLine { height: 3; display: none; border-title-color: $text; }"
     asking: Question | None = None
 
     def __init__(self) -> None:
