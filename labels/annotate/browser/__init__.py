@@ -1,1 +1,1 @@
-"""The labelling screen in a browser, by textual-serve: `server` has the web application."""
+"""The labelling screen in a browser, by textual-serve: `web_server` has the web application."""

@@ -15,7 +15,7 @@ from aiohttp.web import WebSocketResponse
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
-from labels.annotate.browser import driver
+from labels.annotate.browser import browser_driver
 
 _BEGIN = b"__GANGLION__\n"
 """The line with which Textual's driver begins; text before it is what the command prints before the screen opens."""
@@ -73,7 +73,7 @@ class Window(AppService):
 
     async def _open_app_process(self, width: int = 80, height: int = 24) -> Process:
         self._width = width
-        environment = self._build_environment(width, height) | {"TEXTUAL_DRIVER": driver.NAME}
+        environment = self._build_environment(width, height) | {"TEXTUAL_DRIVER": browser_driver.NAME}
         # -P in the command ignores modules in the working folder; the process finds the same modules as this one.
         environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
         environment.pop("NO_COLOR", None)  # meant for the terminal of the server

@@ -55,7 +55,7 @@ def label_in_browser(context: Any, options: WebOptions) -> None:
     visitors = _visitors(options, given["annotator"])
     passed_on = [sys.executable, "-P", "-m", "labels.cli.labelling.browser_window", *_passed_on(context)]
 
-    from labels.annotate.browser.server import Labelling, run_browser_server
+    from labels.annotate.browser.web_server import Labelling, run_browser_server
 
     listener = bind(options.host, options.port)
     port = listener.getsockname()[1]
