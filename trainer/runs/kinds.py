@@ -99,6 +99,7 @@ class FinetuneClassifier(_EncoderClassifier):
 
     kind: str = "finetune"
     _: KW_ONLY
+    init: str = ""
     epochs: float = 4
     min_steps: int = 160
     batch_size: int = 16
