@@ -95,7 +95,9 @@ def test_a_store_of_one_version_writes_events_only(isolated: Path) -> None:
         store.add_annotated(SENTENCES, [])
         store.events.add([says(SENTENCES[0], "aid", OLD)])
         export_file(store, Path("out.jsonl"), OLD)
-    assert [set(json.loads(line)) for line in Path("out.jsonl").read_text().splitlines()] == [set(COLUMNS) - {"undoes"}]
+    assert [set(json.loads(line)) for line in Path("out.jsonl").read_text().splitlines()] == [
+        set(COLUMNS) - {"undoes", "draw_id"}
+    ]
 
 
 @pytest.mark.parametrize(

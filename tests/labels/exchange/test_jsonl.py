@@ -371,7 +371,7 @@ def test_a_sentence_with_another_text_in_the_store_is_refused(store: Store, writ
     other = write_jsonl("two.jsonl", [row(event_id="e2", text="Not it !!")])
 
     with pytest.raises(
-        DataError, match=r"two\.jsonl: sentence .*'Not it !!' in the file, but 'Nine long' in the store"
+        DataError, match=r"two\.jsonl:1: sentence .*'Not it !!' in the file, but 'Nine long' in the store"
     ):
         import_file(store, other, BOOK)
     assert dump(store.url) == before
