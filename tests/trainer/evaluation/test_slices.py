@@ -101,10 +101,12 @@ def test_the_form_of_a_sentence(text: str, form: str) -> None:
     assert form_of(text) == form
 
 
-def test_examples_are_described_by_date_length_and_form() -> None:
-    one = Example("1", "d", "The road is open.", date="2024-05-03T10:00", drawn="random")
-    other = replace(one, date="spring", text=" ".join(["word"] * 50))
+def test_examples_are_described_by_date_length_form_and_metadata() -> None:
+    one = Example("1", "d", "The road is open.", date="2024-05-03T10:00", metadata={"source": "wire", "month": "May"})
+    other = replace(one, date="spring", text=" ".join(["word"] * 50), metadata={"language": "en"})
     assert describe_examples([one, other]) == {
+        "source": ["wire", "not stated"],
+        "language": ["not stated", "en"],
         "month": ["2024-05", "not stated"],
         "length": ["1 to 10 words", "46 or more words"],
         "form": ["statement", "statement"],
