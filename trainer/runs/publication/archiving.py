@@ -179,7 +179,8 @@ def _predictions(package: _Package) -> Iterator[dict[str, str]]:
     """Rows with all digits of the probabilities, so that figures of rankings can be reproduced."""
     labels = package.contents.report.labels
     for name, part in package.parts.items():
-        groups = package.contents.outcome.groups if name == "test" else group_examples(part.examples, allow_large=True)
+        measured = name == package.contents.report.basis
+        groups = package.contents.outcome.groups if measured else group_examples(part.examples, allow_large=True)
         for own, held, numbers, group in zip(part.examples, part.predicted, part.probabilities, groups, strict=True):
             yield {
                 "example_id": own.id,

@@ -28,11 +28,11 @@ _SPELLED = "|"
 
 
 class Data:
-    """The test sentences: gold, decisions and probabilities of shape (n, labels), and the group of each."""
+    """The sentences of the report: gold, decisions and probabilities of shape (n, labels), and the group of each."""
 
-    def __init__(self, path: Path, labels: list[str]) -> None:
+    def __init__(self, path: Path, labels: list[str], part: str) -> None:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["part"] == "test"]
+            rows = [row for row in csv.DictReader(file) if row["part"] == part]
         self.labels = labels
         self.gold = _sets(rows, "gold", labels)
         self.predicted = _sets(rows, "labels", labels)
@@ -163,8 +163,10 @@ def _defined(value: float | Floats) -> float | None:
 def main(folder: Path) -> int:
     """Compare all figures; returns the exit code."""
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    # A cross-validation has figures of its out-of-fold predictions.
+    data = Data(folder / "predictions.csv", report["labels"], report.get("basis", "test"))
     differing, lines = 0, []
-    for name, stated, found in figures(Data(folder / "predictions.csv", report["labels"]), report):
+    for name, stated, found in figures(data, report):
         same = stated is found if stated is None or found is None else abs(stated - found) <= TOLERANCE
         differing += not same
         shown = ["undefined" if value is None else f"{value:.6f}" for value in (stated, found)]

@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 from labels.codebook.schema import load_codebook
 from tests.conftest import make_examples
-from tests.trainer.conftest import TrackedRun, disturbed
+from tests.trainer.conftest import MakeExperiment, TrackedRun, disturbed
 from trainer.cli import app
+from trainer.runs.choice.cross_validation import cross_validate
 from trainer.runs.run import RunResult
 
 
@@ -139,3 +140,11 @@ def test_bad_input_is_one_message(tracked_run: TrackedRun, isolated: Path, argum
     assert message in archive(*given, code=2)
     assert Path("there.zip").read_text() == "x"
     assert [path.name for path in Path("full").iterdir()] == ["mine.txt"]
+
+
+def test_the_figures_of_a_cross_validation_are_reproduced(experiment_of: MakeExperiment, isolated: Path) -> None:
+    cross_validate(experiment_of("majority", split={"folds": 2}), isolated / "folds")
+    archive("folds", "--out", "package", "--without-texts")
+    done = reproduce(isolated / "package", isolated / "clean")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {row["part"] for row in rows_of(Path("package/predictions.csv"))} == {"out-of-fold"}
