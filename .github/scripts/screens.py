@@ -52,9 +52,9 @@ class Shot:
     notice: str = ""
 
 
-def labelling(store: Store, codebook: Codebook, **options: object) -> LabellingSession:
+def labelling(store: Store, codebook: Codebook, suggester: Suggester | None = None) -> LabellingSession:
     """A session of ana on whole articles, in the order of their text."""
-    return LabellingSession(store, codebook, "ana", DrawRequest("document", size=10), **options)  # type: ignore[arg-type]
+    return LabellingSession(store, codebook, "ana", DrawRequest("document", size=10), suggester=suggester)
 
 
 def suggesting(store: Store, codebook: Codebook, *, withheld: float) -> LabellingSession:
