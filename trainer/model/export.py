@@ -23,7 +23,7 @@ from labels.text.examples import LabelledFiles, read_labelled
 from labels.text.labelled.label_values import LabelValue
 from trainer.calibration.calibration import Bools, Calibration, Probabilities, with_none
 from trainer.classifiers.base import CLASSES, Exportable, classifier_class, label_matrix
-from trainer.data.predictions import read_gold
+from trainer.data.predicted import read_gold
 from trainer.model.model import Manifest, Model, folder_size, read_manifest, save_artefact
 
 TOLERANCE = 1e-3

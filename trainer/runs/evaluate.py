@@ -23,7 +23,7 @@ from trainer.classifiers.base import label_matrix
 from trainer.config.sections import EvaluationSection
 from trainer.data.coder_agreement import file_agreement, store_agreement
 from trainer.data.dataset import hash_examples, hash_test
-from trainer.data.predictions import Predicted, write_predictions
+from trainer.data.predicted import Predicted, write_predictions
 from trainer.data.splits import Split, group_examples
 from trainer.evaluation.failures.behaviour import SHIPPED, CheckResults, read_checks, run_checks, shipped_checks
 from trainer.evaluation.failures.mistakes import Mistake, find_mistakes

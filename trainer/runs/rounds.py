@@ -21,7 +21,7 @@ from trainer.calibration.calibration import Bools
 from trainer.classifiers.base import label_matrix
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset, load_dataset
-from trainer.data.predictions import Predicted
+from trainer.data.predicted import Predicted
 from trainer.data.splits import group_examples, make_split
 from trainer.environment import silence_libraries
 from trainer.evaluation.metrics import count, defined, group_counts

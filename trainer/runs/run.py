@@ -21,7 +21,7 @@ from trainer.classifiers.base import classifier_class
 from trainer.config.experiment import Experiment
 from trainer.data.coder_agreement import data_agreement
 from trainer.data.dataset import Dataset, files_read, hash_test, load_dataset
-from trainer.data.predictions import Predicted
+from trainer.data.predicted import Predicted
 from trainer.environment import silence_libraries
 from trainer.evaluation.report import Outcome, Report
 from trainer.model.model import Manifest, Model, folder_size, package_versions, save_artefact

@@ -10,7 +10,7 @@ import pytest
 from labels.errors import DataError
 from labels.records import Example
 from tests.conftest import make_examples
-from trainer.data.predictions import Predicted, read_gold, write_predictions
+from trainer.data.predicted import Predicted, read_gold, write_predictions
 
 NAMES = ("aid", "truce")
 PATH = Path("predictions.parquet")

@@ -20,7 +20,7 @@ from tests.conftest import make_examples
 from tests.trainer.conftest import MakeExperiment, contradicting, disturbed, plain_codebook, write_examples
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import load_dataset
-from trainer.data.predictions import Predicted
+from trainer.data.predicted import Predicted
 from trainer.data.splits import Split
 from trainer.evaluation.verdict import judge
 from trainer.runs.choice.comparing import compare_sides

@@ -13,7 +13,7 @@ from labels.records import Example
 from labels.text.examples import ReadingOptions, read_labelled
 from trainer.classifiers.base import label_matrix
 from trainer.data.dataset import hash_test
-from trainer.data.predictions import Predicted
+from trainer.data.predicted import Predicted
 from trainer.data.splits import group_examples
 from trainer.evaluation.comparison import Comparison, changed_rows, compare_predictions
 from trainer.model.model import Model

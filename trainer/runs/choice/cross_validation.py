@@ -25,7 +25,7 @@ from trainer.classifiers.base import CalibratedClassifier, label_matrix
 from trainer.config.experiment import Experiment
 from trainer.data.dataset import Dataset, load_dataset
 from trainer.data.divisions import Fold
-from trainer.data.predictions import Predicted
+from trainer.data.predicted import Predicted
 from trainer.data.splits import make_split
 from trainer.environment import world_size
 from trainer.evaluation.figures import FoldFigures

@@ -12,7 +12,7 @@ import numpy as np
 from labels.errors import DataError, counted
 from labels.records import Example
 from trainer.classifiers.base import label_matrix
-from trainer.data.predictions import Predicted
+from trainer.data.predicted import Predicted
 from trainer.evaluation.report import Report
 from trainer.runs.tracking.outputs import fetch_outputs, names_logged
 from trainer.runs.tracking.tracker import ARTEFACT

@@ -22,7 +22,7 @@ from labels.output.table_files import write_csv_table
 from labels.records import Example
 from trainer.config.experiment import parse_experiment
 from trainer.data.dataset import Dataset, load_dataset
-from trainer.data.predictions import Predicted
+from trainer.data.predicted import Predicted
 from trainer.data.splits import group_examples
 from trainer.model.model import package_versions
 from trainer.runs.choice.sides import folder_of, read_side

@@ -15,7 +15,7 @@ from labels.errors import ArtefactError, DataError
 from labels.text.examples import ReadingOptions
 from trainer.classifiers.base import label_matrix
 from trainer.data.dataset import hash_test
-from trainer.data.predictions import Predicted
+from trainer.data.predicted import Predicted
 from trainer.data.splits import group_examples
 from trainer.evaluation.report import Outcome, Report
 from trainer.model.model import CODEBOOK, Manifest, Model, read_manifest

@@ -20,7 +20,7 @@ from labels.unicode import read_text
 from trainer.config.experiment import Experiment
 from trainer.config.sections import TrackingSection
 from trainer.data.dataset import Dataset, hash_examples, hash_test
-from trainer.data.predictions import read_gold
+from trainer.data.predicted import read_gold
 from trainer.evaluation.report import Report
 from trainer.model.model import read_manifest
 from trainer.runs.tracking.looks import TEST_TAG

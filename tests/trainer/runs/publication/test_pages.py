@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from labels.errors import DataError
 from tests.trainer.conftest import TrackedRun, write_examples
 from trainer.cli import app
-from trainer.data.predictions import write_predictions
+from trainer.data.predicted import write_predictions
 from trainer.evaluation.failures.mistakes import find_mistakes
 from trainer.evaluation.report import Outcome
 from trainer.runs.choice.sides import read_side
