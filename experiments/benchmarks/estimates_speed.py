@@ -27,7 +27,7 @@ LABELS = ("aid_pledge", "ceasefire_call", "weapons_request", "dismissal")
 N, AUDITED, WEEKS, DOCUMENTS = 1_000_000, 2_000, 104, 40_000
 
 
-def write_files(folder: Path, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def write_files(folder: Path, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Write predictions and a simple random sample; returns gold, probabilities and weeks."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -65,7 +65,7 @@ def run_command(folder: Path, estimand: str) -> tuple[float, float]:
     return time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
 
 
-def redraw(gold: np.ndarray, chance: np.ndarray, week: np.ndarray, times: int) -> float:  # type: ignore[type-arg]
+def redraw(gold: np.ndarray, chance: np.ndarray, week: np.ndarray, times: int) -> float:
     """Return the seconds of drawing and estimating many audits, by week and label."""
     generator, assigned = np.random.default_rng(1), (chance >= 0.5).astype(float)
     sums = [np.stack([np.bincount(week, own, WEEKS) for own in values.T], axis=1) for values in (chance, assigned)]

@@ -100,6 +100,12 @@ def cells(gold: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> tuple[int, i
     return tp, fp, fn, tn
 
 
+def counts_of(cells: tuple[int, int, int, int]) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return the four counts as arrays without axes."""
+    tp, fp, fn, tn = (np.asarray(n, dtype=np.float64) for n in cells)
+    return tp, fp, fn, tn
+
+
 def figures(tp: int, fp: int, fn: int) -> Floats:
     """Return precision, recall and F1; nan if undefined."""
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -128,7 +134,7 @@ def thinned(name: str, gold: NDArray[np.bool_], predicted: NDArray[np.bool_]) ->
         rows = np.concatenate([generator.choice(own, min(n, len(own)), replace=False) for own, n in parts])
         drawn.append(figures(*cells(gold[rows], predicted[rows])[:3]))
     counts = cells(gold, predicted)
-    found = reweight(*(np.float64(n) for n in counts), SHARE)  # type: ignore[arg-type]
+    found = reweight(*counts_of(counts), SHARE)
     return Thinned(
         name=name,
         positives=len(positives),
@@ -178,8 +184,8 @@ def failing(folder: Path, scratch: Path) -> Iterator[str]:
         for label, own in found.per_label.items():
             warned = "yes" if any(warning.startswith(f"{label}:") for warning in found.warnings) else "no"
             yield "| " + " | ".join([name.split(".")[0], label, *shown_figures(own), warned]) + " |"
-    for label, own, warned in control(model, outcome):
-        yield "| " + " | ".join([CONTROL, label, *own, "yes" if warned else "no"]) + " |"
+    for label, shown, fired in control(model, outcome):
+        yield "| " + " | ".join([CONTROL, label, *shown, "yes" if fired else "no"]) + " |"
     yield ""
     yield from audited(model, outcome, readable(folder / REAL, scratch))
 
@@ -214,7 +220,7 @@ def audited(model: Model, outcome: Outcome, path: Path) -> Iterator[str]:
     gold = np.array([REAL_LABEL in row["labels"] for row in rows])
     predicted = model.decide(model.predict_proba([row["text"] for row in rows]))[:, i]
     counts = cells(outcome.gold[:, i], outcome.predicted[:, i])
-    promised = reweight(*(np.float64(n) for n in counts), float(gold.mean()))  # type: ignore[arg-type]
+    promised = reweight(*counts_of(counts), float(gold.mean()))
     true = figures(*cells(gold, predicted)[:3])
     yield (
         f"In {path.stem}, {gold.mean():.1%} of the sentences have its label `{REAL_LABEL}`, the nearest to "
