@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import typer
+
+from trainer.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,3 +26,16 @@ def test_the_option_tables_are_those_of_the_commands() -> None:
 
 def test_the_readme_fits_on_a_few_screens() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def helps(command: Any) -> Iterator[str]:
+    """Yield the help texts of a command, its options, and its commands."""
+    yield command.help or ""
+    yield from (getattr(parameter, "help", None) or "" for parameter in command.params)
+    for name in command.list_commands(None) if hasattr(command, "list_commands") else ():
+        yield from helps(command.get_command(None, name))
+
+
+def test_no_help_text_has_a_bracket_that_rich_reads_as_a_style() -> None:
+    found = [text for text in helps(typer.main.get_command(app)) if re.search(r"(?<!\\)\[[a-z_.]+\]", text)]
+    assert found == []

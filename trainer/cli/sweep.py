@@ -31,7 +31,7 @@ def sweep(
     set_: SetOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Search the settings in an experiment's [sweep] section on validation, then train and test the best settings."""
+    """Search the settings in an experiment's \\[sweep] section on validation, then train and test the best settings."""
     from trainer.config.experiment import load_experiment
     from trainer.runs.choice.sweep import run_sweep
 
