@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from labels.errors import InputError, counted
+from labels.errors import InputError, counted, did_you_mean
 from labels.text.duplicates import near_duplicates_of
 from trainer.estimate.estimators import Bools, Ints
 from trainer.estimate.given.audits import Audit
@@ -46,6 +47,33 @@ class Choices:
     unaudited: bool = False
     training: Collection[str] | None = None
     crossfitted: bool = False
+
+
+def check_words(**arguments: tuple[str, Any]) -> None:
+    """Check arguments that are one of a few words; each is given as its value and its `Literal`.
+
+    Raises:
+        InputError: a value is not one of its words.
+    """
+    for name, (given, kind) in arguments.items():
+        known = get_args(kind)
+        if given not in known:
+            near = did_you_mean(str(given), known)
+            raise InputError(f"`{name}` is {given!r}, which is not a choice{near}. Choose one of {', '.join(known)}.")
+
+
+def check_paths(**arguments: object) -> None:
+    """Check arguments that are paths of files, or None.
+
+    Raises:
+        InputError: one is something else, such as a table.
+    """
+    for name, given in arguments.items():
+        if given is not None and not isinstance(given, str | Path):
+            raise InputError(
+                f"`{name}` is a {type(given).__name__}, but must be the path of a file. Write a table to a file first, "
+                f"e.g. table.to_parquet('{name}.parquet'), and pass the path."
+            )
 
 
 def matched(predictions: Predictions, audit: Audit) -> tuple[Predictions, Ints]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from labels.errors import InputError, did_you_mean
 from trainer.estimate.shares import Estimand, Method
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure as Canvas
 
 Unit = Literal["sentences", "statements", "documents"]
 UNITS: Mapping[Unit, str] = {
@@ -16,6 +21,8 @@ UNITS: Mapping[Unit, str] = {
     "statements": "statements: near-duplicate sentences count together as one",
     "documents": "documents with at least one sentence with the label",
 }
+ALL = "all"
+"""The name of the group with all sentences, which has an empty name in files; a group may have the same name."""
 FORMAT = 1
 """Version of `estimate.json`."""
 
@@ -106,8 +113,21 @@ class Estimate(BaseModel):
     corpus_rows: list[dict[str, str | float]] = Field(default=[], exclude=True, repr=False)
 
     def cell(self, label: str, group: str = "") -> Cell:
-        """Return the figures of a label in a group; without a group, of all sentences."""
-        return next(one for one in self.cells if (one.label, one.group) == (label, group))
+        """Return the figures of a label in a group; without a group, or for "all", of all sentences.
+
+        Raises:
+            InputError: there is no such label or group.
+        """
+        if label not in self.labels:
+            raise InputError(
+                f"the estimate has no label '{label}'{did_you_mean(label, self.labels)}. Labels: "
+                f"{', '.join(self.labels)}."
+            )
+        name = "" if group == ALL and ALL not in self.groups else group
+        if name and name not in self.groups:
+            known = f"Groups: {', '.join((ALL, *self.groups))}" if self.groups else "It was made without `by`"
+            raise InputError(f"the estimate has no group '{group}'{did_you_mean(group, self.groups)}. {known}.")
+        return next(one for one in self.cells if (one.label, one.group) == (label, name))
 
     def rows(self) -> Iterator[dict[str, str | float | int | None]]:
         """Yield one row per label, group and method, for a table."""
@@ -138,3 +158,31 @@ class Estimate(BaseModel):
         for one in self.changes:
             names = {"label": one.label, "group": one.group, "reference": one.reference}
             yield {**names, "difference": one.figure.share, "low": one.figure.low, "high": one.figure.high}
+
+    # The modules of `published` import this one, so the methods below import them only when they are called.
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return `rows()` as a table: one row per label, group and method."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows()))
+
+    def plot(self) -> Canvas:
+        """Return the plot of `estimate.png` as a figure of matplotlib, e.g. for `.savefig(path)`."""
+        from trainer.estimate.published.trend import draw_estimate
+
+        return draw_estimate(self)
+
+    def __str__(self) -> str:
+        """The published shares as a table, below the estimand and the size of the sample."""
+        from trainer.estimate.published.methods import estimate_text
+
+        return estimate_text(self)
+
+    def __repr__(self) -> str:
+        groups = f", by={self.by!r}" if self.by else ""
+        return f"Estimate(labels={self.labels!r}{groups}, labelled={self.labelled})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Show the table in a notebook, as `print` does."""
+        printer.text(str(self))

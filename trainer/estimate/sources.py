@@ -15,7 +15,7 @@ from labels.errors import DataError, InputError, did_you_mean
 from labels.sampling.combination import NoSampleError
 from labels.text.rows import read_rows
 from trainer.estimate.arrays import sentence_items
-from trainer.estimate.checking import Choices, Missing, Texts, matched
+from trainer.estimate.checking import Choices, Missing, Texts, check_paths, check_words, matched
 from trainer.estimate.estimating import estimate_from
 from trainer.estimate.given.audit_files import read_audit
 from trainer.estimate.given.audits import Audit, stored_audit
@@ -57,6 +57,8 @@ def estimate(
 ) -> Estimate:
     """Estimate the share and count of each label in a corpus, with intervals that do not trust the model.
 
+    Messages name options of the command, such as `--allow-unaudited`; the arguments here have the same names.
+
     Args:
         predictions: a file of `communique predict` for the whole corpus; None for the scores in the store.
         store: a label store with a labelled probability sample (`communique label --strategy audit`).
@@ -79,6 +81,8 @@ def estimate(
         InputError: predictions and sample do not fit; the message says what to do.
         DataError: a file cannot be read.
     """
+    check_words(unit=(unit, Unit), estimand=(estimand, Estimand), missing=(missing, Missing))
+    check_paths(predictions=predictions, sample=sample)
     manifest = read_manifest(Path(artefact)) if artefact is not None else None
     choices = Choices(
         by, unit, estimand, missing, confidence, seed, allow_unaudited, _training(manifest), crossfitted=crossfit
@@ -276,6 +280,7 @@ def plan_audit(
     Raises:
         InputError: see `trainer.estimate.plans.plan_sample`; or the labels or groups do not exist.
     """
+    check_paths(predictions=predictions, sample=sample)
     if store is None and sample is None:
         if predictions is None:
             raise InputError("a plan needs predictions: name a file of `communique predict`, or a store with scores.")

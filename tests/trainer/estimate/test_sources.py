@@ -512,3 +512,40 @@ def test_cross_fitting_makes_that_sample_valid(store: Store, artefact: Path) -> 
 
 def test_the_narrowest_plan_reads_everything(files: tuple[Path, Path]) -> None:
     assert plan_audit(files[0], width=1e-6).plan.size == N
+
+
+# -- the result in Python
+
+
+def test_a_result_in_python_says_what_it_has(files: tuple[Path, Path]) -> None:
+    found = estimate(files[0], sample=files[1], by="month")
+
+    assert found.cell("aid", "all") == found.cell("aid")
+    with pytest.raises(InputError, match=r"no label 'ait' \(did you mean 'aid'\?\)"):
+        found.cell("ait")
+    with pytest.raises(InputError, match=r"no group '2026-1'.*Groups: all, 2026-01, 2026-02, 2026-03"):
+        found.cell("aid", "2026-1")
+    table = found.to_frame()
+    assert len(table) == len(list(found.rows())) == 2 * 4 * 4
+    assert set(table["group"]) == {"", *found.groups}
+    first = str(found).splitlines()
+    assert len(first) == 2 + 2 * 4
+    assert f"{100 * (found.cell('aid').published.share or 0):.2f}" in first[2]
+    assert len(repr(found)) < 100
+    assert len(found.plot().axes) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"missing": "drop"}, "`missing` is 'drop'.*refuse, at-random, worst"),
+        ({"unit": "sentense"}, "did you mean 'sentences'"),
+        ({"estimand": "world"}, "corpus, process"),
+        ({"predictions": {"aid": [0.5]}}, "`predictions` is a dict, but must be the path of a file"),
+    ],
+)
+def test_an_argument_that_is_no_choice_is_refused(
+    files: tuple[Path, Path], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        estimate(**({"predictions": files[0], "sample": files[1]} | options))

@@ -1,10 +1,10 @@
-"""The methods paragraph of an estimate: what was done, in sentences that can go into a paper, with the figures."""
+"""An estimate in words: the methods paragraph for a paper, and a short table for `print`."""
 
 from __future__ import annotations
 
 from trainer.estimate.checking import MOST_MISSING
 from trainer.estimate.coverage import FEW, RARE
-from trainer.estimate.results import UNITS, Estimate
+from trainer.estimate.results import ALL, UNITS, Estimate
 from trainer.estimate.shares import ESTIMANDS
 
 
@@ -17,6 +17,28 @@ def methods_text(found: Estimate) -> str:
     sections = [f"# Methods\n\n{paragraph}\n"]
     sections += [f"## Remarks\n\n{notes}"] if notes else []
     return "\n".join([*sections, f"## Provenance\n\n{provenance}", _REFERENCES])
+
+
+def estimate_text(found: Estimate) -> str:
+    """Return the published shares as a table of plain text; shares are in percent."""
+    import pandas as pd
+
+    rows = [
+        {
+            "label": cell.label,
+            **({found.by: cell.group or ALL} if found.by else {}),
+            "share %": cell.published.share,
+            "low": cell.published.low,
+            "high": cell.published.high,
+            "labelled": cell.labelled,
+        }
+        for cell in found.cells
+    ]
+    table = pd.DataFrame(rows).to_string(index=False, na_rep="-", float_format=lambda one: f"{100 * one:.2f}")
+    return (
+        f"Share of {found.unit} with each label, {found.confidence:.0%} intervals, from {found.labelled} labelled "
+        f"sentences of {found.drawn} drawn:\n{table}"
+    )
 
 
 def _what(found: Estimate) -> str:

@@ -12,13 +12,19 @@ from trainer.estimate.results import Cell, Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 _COLOUR, _RAW = "#1f5fa8", "#9aa0a6"
 _MOST_TICKS = 12
 
 
 def write_plot(found: Estimate, path: Path) -> None:
-    """Write the plot as PNG: one panel per label, over time or groups; without groups, all labels in one panel."""
+    """Write the plot as PNG; see `draw_estimate`."""
+    draw_estimate(found).savefig(path, dpi=150)
+
+
+def draw_estimate(found: Estimate) -> Canvas:
+    """Return the plot: one panel per label, over time or groups; without groups, all labels in one panel."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
@@ -34,7 +40,7 @@ def write_plot(found: Estimate, path: Path) -> None:
     else:
         _overall(axes[0], found)
     canvas.supylabel(f"share of {found.unit}", fontsize=9) if found.groups else None
-    canvas.savefig(path, dpi=150)
+    return canvas
 
 
 def _panel(axis: Axes, label: str, cells: list[Cell], found: Estimate) -> None:
