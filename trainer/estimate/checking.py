@@ -170,18 +170,21 @@ def refuse_missing(audit: Audit, choices: Choices) -> None:
         )
 
 
-def refuse_unaudited(seen: Bools, groups: Groups, choices: Choices) -> None:
-    """Refuse groups without a labelled sentence; `seen` says which domains have one.
+def unaudited_notes(seen: Bools, groups: Groups, choices: Choices) -> list[str]:
+    """Refuse groups without a labelled sentence, or name them; `seen` says which domains have one.
 
     Raises:
         InputError: there is one, and the choices do not allow it.
     """
     empty = [name for name, own in zip(groups.names, seen.tolist(), strict=False) if not own]
-    if empty and not choices.unaudited:
-        coarser = "a longer period" if choices.by in PERIODS else "another column"
-        shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
-        raise InputError(
-            f"no sentence of the sample is in {shown}, so nothing is known about the errors of the predictions there. "
-            f"Choose {coarser} with --by, label sentences from there, or leave these groups without an estimate "
-            "(--allow-unaudited)."
-        )
+    if not empty:
+        return []
+    if choices.unaudited:
+        return [f"no labelled sentence is in {', '.join(empty)}, so there is no estimate, only counts of predictions"]
+    coarser = "a longer period" if choices.by in PERIODS else "another column"
+    shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
+    raise InputError(
+        f"no sentence of the sample is in {shown}, so nothing is known about the errors of the predictions there. "
+        f"Choose {coarser} with --by, label sentences from there, or leave these groups without an estimate "
+        "(--allow-unaudited)."
+    )

@@ -16,7 +16,7 @@ from trainer.estimate.arrays import (
     sentence_items,
     statement_scale,
 )
-from trainer.estimate.checking import Choices, Texts, matched, refuse_missing, refuse_unaudited, training_notes
+from trainer.estimate.checking import Choices, Texts, matched, refuse_missing, training_notes, unaudited_notes
 from trainer.estimate.estimators import Floats, Ints
 from trainer.estimate.given.audits import Audit
 from trainer.estimate.given.domains import PERIODS, Groups, groups_of, listed
@@ -49,8 +49,13 @@ def estimate_from(predictions: Predictions, audit: Audit, choices: Choices, text
     answered, domains = audit.answered(), groups.domains if groups.names else np.ones((1, 1), dtype=bool)
     answered.refuse_single_units()
     found = counted_arrays(items, answered, _places_of(audit, places), domains)
-    refuse_unaudited(np.asarray(found.sample.member.any(axis=0)), groups, choices)
+    notes += unaudited_notes(np.asarray(found.sample.member.any(axis=0)), groups, choices)
+    if len(groups.names) > 1:
+        notes.append(_GROUPS_ALONE)
     return _estimate(predictions, audit, places, items, groups, found, choices, notes)
+
+
+_GROUPS_ALONE = "each group is estimated from its own sentences, so the counts of groups need not add up to that of all"
 
 
 def _places_of(audit: Audit, places: Ints) -> Ints:
@@ -188,7 +193,7 @@ def _cell(
             method: Figure.of(shares[method].share[g, i], shares[method].low[g, i], shares[method].high[g, i])
             for method in METHODS
         },
-        small=bool(shares["ppi"].small[g, i]),
+        small=bool(shares["ppi"].small[g, i] and member.any()),
         all_negative=bounds[0] if bounds else None,
         all_positive=bounds[1] if bounds else None,
     )

@@ -201,6 +201,21 @@ def test_a_period_without_a_labelled_sentence(files: tuple[Path, Path]) -> None:
         estimate(paths[0], sample=paths[1], by="month")
     found = estimate(paths[0], sample=paths[1], by="month", allow_unaudited=True)
     assert found.cell("aid", "2025-12").published.share is None
+    assert not found.cell("aid", "2025-12").small
+    assert any("no labelled sentence is in 2025-12" in note for note in found.notes)
+    assert any("need not add up" in note for note in found.notes)
+
+
+def test_shares_from_the_sample_alone_are_named_and_marked(files: tuple[Path, Path]) -> None:
+    found = estimate(files[0], sample=files[1], by="month")
+    save_estimate(found, Path("out"))
+
+    assert [group for group in ("", *found.groups) if found.cell("truce", group).small] == ["", *found.groups]
+    assert not found.cell("aid", "2026-01").small
+    methods = Path("out/methods.md").read_text(encoding="utf-8")
+    assert "of the sample alone: truce (all, 2026-01, 2026-02, 2026-03)." in methods
+    handles = {line.get_label() for axis in found.plot().axes for line in axis.get_lines()}
+    assert "few positives or negatives: the sample alone" in handles
 
 
 def test_dates_that_cannot_be_read_are_listed(files: tuple[Path, Path]) -> None:

@@ -73,9 +73,19 @@ def _how(found: Estimate) -> str:
     return (
         "The predictions were corrected by their errors in the sample (prediction-powered inference, PPI++), with "
         f"weights tuned on other parts of the sample (cross-fitting; means: {weights}). Where fewer than {RARE} "
-        "positives or negatives of a label were seen, the share is that of the sample alone. "
+        f"positives or negatives of a label were seen, the share is that of the sample alone{_alone(found)}. "
         f"{variance} Intervals ({found.confidence:.0%}): {found.form} (fewer than {FEW} in a stratum count as few)."
     )
+
+
+def _alone(found: Estimate) -> str:
+    """The labels whose share rests on the sample alone, with their groups."""
+    groups: dict[str, list[str]] = {}
+    for cell in found.cells:
+        if cell.small:
+            groups.setdefault(cell.label, []).append(cell.group or ALL)
+    named = [f"{label} ({', '.join(own)})" if found.groups else label for label, own in groups.items()]
+    return f": {'; '.join(named)}" if named else ""
 
 
 def _missing(found: Estimate) -> str:

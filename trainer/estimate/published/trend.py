@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 _COLOUR, _RAW = "#1f5fa8", "#9aa0a6"
 _MOST_TICKS = 12
+_ALONE = "few positives or negatives: the sample alone"
+_HOLLOW: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 5,
+    "markerfacecolor": "white",
+    "markeredgecolor": _COLOUR,
+    "zorder": 4,
+}
 
 
 def write_plot(found: Estimate, path: Path) -> None:
@@ -36,11 +45,19 @@ def draw_estimate(found: Estimate) -> Canvas:
     if found.groups:
         for axis, label in zip(axes, found.labels, strict=True):
             _panel(axis, label, [found.cell(label, group) for group in found.groups], found)
-        axes[0].legend(loc="upper right", frameon=False, fontsize=8)
     else:
         _overall(axes[0], found)
+    _legend(canvas, axes)
     canvas.supylabel(f"share of {found.unit}", fontsize=9) if found.groups else None
     return canvas
+
+
+def _legend(canvas: Canvas, axes: Any) -> None:
+    """One legend for all panels, above them: not every panel has points from the sample alone."""
+    entries: dict[str, Any] = {}
+    for axis in axes:
+        entries |= {name: handle for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    canvas.legend(entries.values(), entries.keys(), loc="outside upper right", ncols=3, frameon=False, fontsize=8)
 
 
 def _panel(axis: Axes, label: str, cells: list[Cell], found: Estimate) -> None:
@@ -52,13 +69,26 @@ def _panel(axis: Axes, label: str, cells: list[Cell], found: Estimate) -> None:
         axis.plot(places, raw, color=_RAW, linewidth=1, alpha=0.7, label="predictions counted")
         axis.fill_between(places, low, high, color=_COLOUR, alpha=0.18, linewidth=0)
         axis.plot(places, shares, color=_COLOUR, marker="o", markersize=3.5, linewidth=1.4, label=interval)
+        _lone(axis, places, shares, low, high)
     else:
         axis.plot(places, raw, "_", color=_RAW, markersize=12, label="predictions counted")
         _whiskers(axis, places, shares, low, high, interval)
+    small = np.array([cell.small for cell in cells], dtype=bool)
+    if small.any():
+        axis.plot(places[small], shares[small], **_HOLLOW, label=_ALONE)
     step = max(1, -(-len(cells) // _MOST_TICKS))
     axis.set_xticks(places[::step], found.groups[::step], rotation=30 if len(cells) > 6 else 0, fontsize=8)
     axis.set_title(label, fontsize=9, loc="left")
     _style(axis, "y", high)
+
+
+def _lone(axis: Axes, places: Any, shares: Any, low: Any, high: Any) -> None:
+    """Whiskers for periods between two without an estimate, where a band has no width."""
+    known = np.concatenate([[False], np.isfinite(shares), [False]])
+    lone = known[1:-1] & ~known[:-2] & ~known[2:]
+    if lone.any():
+        reach = np.abs(np.vstack([shares - low, high - shares]))[:, lone]
+        axis.errorbar(places[lone], shares[lone], yerr=reach, fmt="none", ecolor=_COLOUR, alpha=0.5, capsize=3)
 
 
 def _whiskers(axis: Axes, places: Any, shares: Any, low: Any, high: Any, name: str) -> None:
@@ -76,10 +106,12 @@ def _overall(axis: Axes, found: Estimate) -> None:
         shares, places, xerr=reach, fmt="o", color=_COLOUR, markersize=4, capsize=3,
         label=f"estimate, {found.confidence:.0%} interval",
     )  # fmt: skip
+    small = np.array([cell.small for cell in cells], dtype=bool)
+    if small.any():
+        axis.plot(shares[small], places[small], **_HOLLOW, label=_ALONE)
     axis.set_yticks(places, [cell.label for cell in cells], fontsize=9)
     axis.set_ylim(-0.6, len(cells) - 0.4)
     axis.set_xlabel(f"share of {found.unit}", fontsize=9)
-    axis.legend(loc="lower right", frameon=False, fontsize=8)
     _style(axis, "x", high)
 
 
