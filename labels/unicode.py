@@ -262,7 +262,10 @@ def _gaps(text: str) -> Iterator[tuple[int, int]]:
 
 
 def search_form(text: str) -> str:
-    """Return the folded text without case. A text contains words if its search form contains their search form."""
+    """Return the folded text with case differences removed.
+
+    A text contains words if its search form contains their search form.
+    """
     return fold(text).casefold()
 
 

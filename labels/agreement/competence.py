@@ -61,9 +61,9 @@ class Fitted:
 class Competence:
     """The estimated error rates of an annotator for a label, from `sentences` that others reviewed as well.
 
-    `found` is the probability to give the label where it applies, `false` the probability to give it where it does not.
-    `competence` is `found` - `false`: 1 for a perfect annotator, 0 for one who guesses, negative for one who is misled.
-    The figures are undefined if there are too few sentences with the label.
+    `found` is the probability of giving the label where it applies, and `false` where it does not. `competence` is
+    `found` - `false`: 1 for a perfect annotator, 0 for one who guesses, negative for one who is misled. The figures are
+    undefined if there are too few sentences with the label.
     """
 
     annotator: str
@@ -163,7 +163,8 @@ def _refusal(annotators: int, with_three: int) -> str:
     return (
         f"competence needs {FEWEST_ANNOTATORS} annotators who share {FEWEST_SENTENCES} sentences each with others, and "
         f"{FEWEST_SENTENCES} sentences that three of them reviewed without seeing a suggestion or each other's "
-        f"decisions. There are {counted(annotators, 'annotator')} and {counted(with_three, 'sentence')} of this kind"
+        f"decisions. These conditions are met by {counted(annotators, 'annotator')} and "
+        f"{counted(with_three, 'sentence')}"
     )
 
 

@@ -120,7 +120,7 @@ def _opinion(opinion: Opinion, key: str) -> Text:
 def choices(item: Item, codebook: Codebook, chosen: Sequence[str], beginning: str = "") -> Text | Columns:
     """The labels whose names start with `beginning`, with their keys: one per line, or in columns if there are many.
 
-    The cell of a label has its name in the style's meta data, under `LABEL`.
+    The style of a label's cell has the label's name in its metadata, under `LABEL`.
     """
     keys = codebook.shown_keys
     names = [name for name in codebook.labels_beginning(beginning) if name in (item.asked or codebook.label_names)]

@@ -141,8 +141,8 @@ class LabellingSession(Session):
         if item is not None and item.asked:
             if others := set(chosen) - {*item.asked, *item.kept}:
                 raise CodebookError(
-                    f"Only {named(item.asked)} is asked here; the other labels stay as they are ({named(item.kept)}). "
-                    f"Remove {named(sorted(others))}."
+                    f"This question is only about {named(item.asked)}; the other labels stay as they are "
+                    f"({named(item.kept)}). Remove {named(sorted(others))}."
                 )
             new = tuple(label for label in chosen if label in item.asked)
             chosen = new if new and item.replaces else (*item.kept, *new)

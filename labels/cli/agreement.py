@@ -236,7 +236,7 @@ def _print_pairs(pairs: Sequence[PairAgreement]) -> None:
 
     shown = {" / ".join(pair.annotators): pair for pair in sorted(pairs, key=worst_first)[:_MANY_PAIRS]}
     rows = ((name, str(pair.n_sentences), *_cells(pair.kappa)) for name, pair in shown.items())
-    console.print("Pairs of annotators, over whole sets:")
+    console.print("Pairs of annotators, comparing whole label sets:")
     console.print(table(("annotators", "n", "kappa", "interval"), rows))
     if len(pairs) > _MANY_PAIRS:
         console.print(

@@ -191,7 +191,7 @@ def annotations_export(
     everything: Annotated[
         bool,
         typer.Option(
-            "--all", help="With --tasks: all sentences without a decision, drawn for nobody, instead of a draw."
+            "--all", help="With --tasks: write all sentences without a decision, without a draw for an annotator."
         ),
     ] = False,
     days: Annotated[

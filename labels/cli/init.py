@@ -37,7 +37,9 @@ def init_command(
         write_whole(path, [text])
         console.print(f"Written: {path}")
     if kept:
-        console.print(f'{SETTINGS_FILE} was not changed. To use the codebook, set in it: codebook = "{codebook}"')
+        console.print(
+            f'{SETTINGS_FILE} was not changed. To use the new codebook, set this key there: codebook = "{codebook}"'
+        )
     check = () if codebook is None else (command("codebook", "check", codebook),)
     print_next(*check, "communique ingest PATH")
 

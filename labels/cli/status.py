@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _EXPLAINED = {
     "": "(unknown)",
-    "planted": "planted (known answers; only measure)",
-    "retest-only": "retest (own decisions again; only measure)",
+    "planted": "planted (known answers; measurement only)",
+    "retest-only": "retest (own decisions again; measurement only)",
     "retest": "retest (of an earlier release; replaced decisions)",
 }
 """Strategies that are not typed by these names, in words."""
@@ -79,8 +79,8 @@ def _codebook_of(store: Store, given: Codebook | None, settings: Settings) -> st
         if last is None:
             return settings.codebook
         console.print(
-            f"The decisions were made under codebook {last.name}@{last.hash}, which the codebook in the settings "
-            f"({settings.codebook}) has nothing to do with. Commands that read them need "
+            f"The decisions were made under codebook {last.name}@{last.hash}, which is unrelated to the codebook in "
+            f"the settings ({settings.codebook}). Commands that read them need "
             f"`--codebook {last.name}@{last.hash}`.",
             soft_wrap=True,
         )

@@ -68,7 +68,9 @@ def merge_command(
     ] = None,
     same_versions: Annotated[
         bool,
-        typer.Option("--same-versions", help="Keep codebooks of one name and version with different content."),
+        typer.Option(
+            "--same-versions", help="Keep both codebooks if they have the same name and version but different content."
+        ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be added.")] = False,
     store: StoreOption = None,
@@ -145,7 +147,7 @@ def _remarks(merged: Merged) -> list[str]:
     both = [one.here for one in merged.people if one.was_here and one.new]
     if both:
         lines.append(
-            f"If {' or '.join(both)} in {merged.store} is another person, keep them apart with --rename OLD=NEW."
+            f"If {' or '.join(both)} in {merged.store} is a different person, keep them apart with --rename OLD=NEW."
         )
     if merged.versions:
         what = counted(merged.versions, "new document is another version", "new documents are other versions")

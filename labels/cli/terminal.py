@@ -276,7 +276,7 @@ def warn_of_place(store: str) -> None:
     file = sqlite_file(store_url(store))
     if file is not None and (place := risky_place(file)):
         text = (
-            f"Warning: {store_name(store)} lies in {place}. If two machines write at the same time, a SQLite file can "
+            f"Warning: {store_name(store)} is in {place}. If two machines write at the same time, a SQLite file can "
             "be damaged there. Move it to a local folder, or use PostgreSQL. `communique store backup` makes a copy."
         )
         error_console.print(text, soft_wrap=True)
@@ -292,7 +292,8 @@ def checked_annotator(name: str) -> str:
         name = load_settings().annotator
         if not name:
             raise InputError(
-                f'Nobody is named. Add --annotator YOUR_NAME, or write annotator = "YOUR_NAME" into {SETTINGS_FILE}.'
+                "No annotator is named. Add --annotator YOUR_NAME, or write "
+                f'annotator = "YOUR_NAME" into {SETTINGS_FILE}.'
             )
     return person_name(name, "--annotator")
 

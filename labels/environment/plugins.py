@@ -118,7 +118,10 @@ class PluginGroup(Generic[T]):
                 f"integer `api` from 1 to {self.api}. Update or uninstall that package."
             )
         if (own := getattr(found, "name", entry.name)) != entry.name:
-            raise InputError(f"{who} has the attribute name = '{own}'. The package must use the same name for both.")
+            raise InputError(
+                f"{who} has the attribute name = '{own}'. The package must use one name for the attribute and the "
+                "entry point."
+            )
         return found
 
 

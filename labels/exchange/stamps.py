@@ -145,7 +145,7 @@ def _is_typed(asked: Asked) -> bool:
 
 
 def decoded(value: Any) -> Any:
-    """The value of a stamp, which is JSON text in the cell of a table; None if it is no JSON."""
+    """The value of a stamp, which is JSON text in the cell of a table; None if it is not JSON."""
     try:
         return json.loads(value) if isinstance(value, str) else value
     except (ValueError, RecursionError):

@@ -98,7 +98,10 @@ class _Round:
         return _kind(self.first)
 
     def admits(self, draw: Draw, outside: Collection[str]) -> bool:
-        """Whether a later draw belongs to the same sample: `outside` has no sentence that this sample did not draw."""
+        """Whether a later draw continues this sample.
+
+        It does if it has the same kind and frame, and if this sample drew or excluded all sentences in `outside`.
+        """
         if self.kind == "audit" or (self.kind, self.first.frame_last) != (_kind(draw), draw.frame_last):
             return False
         return self.outside.issuperset(one for one in outside if one not in self.drawn)
@@ -117,7 +120,7 @@ def design_of(store: Store, draw_ids: Collection[str] = ()) -> Design:
     batches = [(batch, found) for batch in _batches(draws) if (found := _served(batch, reached))]
     if not batches:
         raise NoSampleError(
-            f"{store.name}: nothing of {counted(len(draws), 'probability sample')} has been labelled yet. "
+            f"{store.name}: no sentence of {counted(len(draws), 'probability sample')} has been labelled yet. "
             f"Continue with `{command('label', store=store.name)}`."
         )
     rounds = _rounds(batches, decisions)

@@ -140,8 +140,8 @@ def _other_annotator(store: Store, annotator: str, request: DrawRequest) -> str:
         raise InputError("strategy 'also-by' needs the name of an annotator. Add the name, e.g. --also-by ana.")
     if name == annotator:
         raise InputError(
-            f"'{name}' is the annotator. Give the name of another annotator, or label your own sentences again with "
-            "--retest."
+            f"'{name}' is the annotator who labels now. Give the name of another annotator, or label your own "
+            "sentences again with --retest."
         )
     if name not in names:
         raise InputError(

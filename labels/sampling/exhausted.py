@@ -151,7 +151,7 @@ def _no_match(paths: _Paths, request: DrawRequest) -> Exhausted:
 
 
 def _no_overlap(paths: _Paths, _: DrawRequest) -> Exhausted:
-    return Exhausted("No sentence waits for another coder.", (), paths.onward())
+    return Exhausted("No sentence is waiting for another coder.", (), paths.onward())
 
 
 def _share_reached(paths: _Paths, request: DrawRequest) -> Exhausted:
@@ -169,9 +169,9 @@ def _share_reached(paths: _Paths, request: DrawRequest) -> Exhausted:
 def _no_skips(paths: _Paths, _: DrawRequest) -> Exhausted:
     left = paths.store.waiting.skipped()
     if not left:
-        return Exhausted("No skipped sentence waits.", (), paths.onward())
+        return Exhausted("No skipped sentences are waiting.", (), paths.onward())
     held = tuple(one for one in paths.store.draws.holders(left, decided=True) if one.annotator != paths.annotator)
-    reason = "The skipped sentences are held, or you skipped them twice and they wait for others."
+    reason = "The skipped sentences are held, or you skipped them twice and they are waiting for others."
     return Exhausted(reason, held, paths.label("--release-from", held[0].annotator) if held else paths.onward())
 
 
@@ -186,8 +186,8 @@ def _no_retest(paths: _Paths, request: DrawRequest) -> Exhausted:
 def _no_queue(paths: _Paths, _: DrawRequest) -> Exhausted:
     left = [entry.sentence_id for entry in paths.store.relabelling.waiting()]
     if not left:
-        reason = "No sentence waits to be labelled again; `doubts --queue` and `codebook migrate` queue sentences."
+        reason = "No sentence is waiting to be labelled again; `doubts --queue` and `codebook migrate` queue sentences."
         return Exhausted(reason, (), paths.onward())
     held = tuple(one for one in paths.store.draws.holders(left, decided=True) if one.annotator != paths.annotator)
-    reason = "The sentences that wait are held, or you have answered them and they wait for others."
+    reason = "The waiting sentences are held, or you have answered them and they are waiting for others."
     return Exhausted(reason, held, paths.label("--release-from", held[0].annotator) if held else paths.onward())

@@ -333,12 +333,12 @@ def _leaves_open(decisions: Iterable[Annotation], codebook: Codebook, history: C
 
 
 def refuse_replaced(store: Store, used: Codebook, annotator: str) -> None:
-    """Check that the queue is labelled under an awaited codebook version.
+    """Check that the queue is labelled under a version that `awaited_codebooks` returns.
 
     Decisions under another version would leave the sentences undecided.
 
     Raises:
-        CodebookError: `used` is not an awaited version; the message contains the command to use instead.
+        CodebookError: `used` is not such a version; the message contains the command to use instead.
     """
     awaited = awaited_codebooks(store, {entry.sentence_id for entry in store.relabelling.waiting(annotator)})
     if awaited and shape(used) not in map(shape, awaited.values()):

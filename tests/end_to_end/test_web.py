@@ -311,7 +311,7 @@ def test_no_process_outlives_the_server(folder: Path, ending: signal.Signals) ->
     ("options", "message"),
     [
         (["--annotator", "ana", "--host", "0.0.0.0"], "there are no keys for labelling"),
-        ([], "Nobody is named"),
+        ([], "No annotator is named"),
         (["--annotator", "ana", "--plain"], "--plain needs no screen"),
         (["--annotator", "ana", "--release"], "--release needs no screen"),
         (["--annotator", "ana", "--store", "missing.db"], "missing.db"),

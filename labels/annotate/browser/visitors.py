@@ -72,7 +72,7 @@ class Visitors:
                 ways than from its own machine (through a proxy, or under a name that is not its own: DNS rebinding).
         """
         if acts and not ("origin" in headers and is_own_site(headers)):
-            raise RefusedError(403, "Only the pages of this server may do this. Open the server in a browser.")
+            raise RefusedError(403, "Only pages of this server can send this request. Open the server in a browser.")
         if self.need_keys:
             return
         if forwarding_header(headers):
@@ -96,7 +96,7 @@ class Visitors:
         key = self._keys.find(token.strip()) if self._keys is not None else None
         if key is None:
             self._failures.add(address)
-            raise RefusedError(403, "This key is not valid: it is mistyped or revoked.")
+            raise RefusedError(403, "This key is not valid: it was mistyped, or it has been revoked.")
         if SCOPE not in key.scopes:
             raise RefusedError(403, f"This key is not for labelling: it does not have the scope `{SCOPE}`.")
         value = secrets.token_urlsafe(32)

@@ -29,7 +29,7 @@ _MOST_WINDOWS = 4
 _MOST_BYTES = 64 * 1024
 """Maximum size of a form and of a message of the terminal, such as a pasted text."""
 _COLUMNS, _ROWS = (20, 500), (5, 300)
-"""The least and the largest size of a terminal."""
+"""The smallest and the largest size of a terminal."""
 _HEADERS = {
     # xterm.js adds style elements for its font and colours.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
@@ -83,7 +83,7 @@ class BrowserServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Refuse requests of other sites; what is not the fault of the browser is logged."""
+        """Refuse requests of other sites; errors that the browser did not cause are logged."""
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             self._visitors.check(headers, acts=request.method != "GET" or request.path == "/ws")
@@ -203,14 +203,14 @@ async def _pass_on(message: list[object], window: Window, connection: web.WebSoc
 
 
 def _within(number: str | int | None, bounds: tuple[int, int]) -> int:
-    """A number within bounds; the lower bound if it is no number."""
+    """A number within bounds; the lower bound if the value is not a number."""
     with suppress(ValueError, TypeError):
         return min(max(int(number or 0), bounds[0]), bounds[1])
     return bounds[0]
 
 
 def _html(name: str, status: int = 200, **values: str) -> web.Response:
-    """A page with values in the places {{ NAME }}."""
+    """A page whose placeholders {{ NAME }} are replaced by values."""
     text = (PAGES / name).read_text(encoding="utf-8")
     for key, value in values.items():
         text = text.replace(f"{{{{ {key} }}}}", escape(value))

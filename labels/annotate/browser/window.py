@@ -140,7 +140,7 @@ class Window(AppService):
         if self.failed and "Error: " in said:
             printed += said[said.index("Error: ") :]
         elif self.failed:
-            printed += "Labelling ended with an error. Whoever runs the server finds it there."
+            printed += "Labelling ended with an error. The server's output shows the error."
         lines = [textwrap.fill(line, max(self._width - 2, 20)) for line in printed.splitlines()]
         return _CLEAR + "\r\n".join("\r\n".join(lines).splitlines())
 

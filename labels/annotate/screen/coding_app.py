@@ -181,7 +181,7 @@ class CodingApp(SessionView):
     def _undo(self) -> None:
         self._show_or_say(undone := self.session.undo(), "Nothing to undo.")
         if undone:
-            self._say("Undone. What was decided is now a draft: save it again, or decide anew.")
+            self._say("Undone. Your decision is now a draft: save it again, or change it.")
 
     def _go_on(self) -> None:
         self.session.go_on()

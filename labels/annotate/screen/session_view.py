@@ -311,7 +311,7 @@ class SessionView(App[None]):
         self._show_or_say(found, f"No sentence of this draw contains '{self._words}'.")
 
     def _looks(self) -> dict[str, Callable[[], None]]:
-        """The keys that change what is shown. No codebook can claim function keys and control keys."""
+        """The keys that change what is shown. No codebook can use function keys or control keys."""
         return {
             "?": lambda: self._open(HelpPage()),
             "f1": lambda: self._open(HelpPage()),

@@ -1,4 +1,4 @@
-"""`communique label` as the process of a window in a browser: python -m labels.cli.labelling.browser_window OPTIONS."""
+"""The `communique label` process of a browser window: python -m labels.cli.labelling.browser_window OPTIONS."""
 
 from __future__ import annotations
 

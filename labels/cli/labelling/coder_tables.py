@@ -67,9 +67,9 @@ def print_competence(report: CompetenceReport) -> None:
     for reason in dict.fromkeys(one.found.no_interval for one in known if one.found.no_interval):
         console.print(f"No interval ({reason}).")
     console.print(
-        "found: probability to give the label where it applies; false: where it does not; competence: found - false "
-        "(1: perfect, 0: no better than chance).\nNobody told the model the right answers: it estimates them from all "
-        "coders together, so an error that most coders share counts as right. Adjudicated gold is the better judge.",
+        "found: probability of giving the label where it applies; false: where it does not; competence: found - false "
+        "(1: perfect, 0: no better than chance).\nThe model does not know the right answers: it estimates them from "
+        "all coders together, so an error that most coders share counts as right. Adjudicated gold is more reliable.",
         soft_wrap=True,
     )
     shares = {label: one for label, one in report.prevalence.items() if one.value is not None}

@@ -36,7 +36,9 @@ ReleaseOption = Annotated[
 ]
 ReleaseFromOption = Annotated[
     str,
-    typer.Option("--release-from", metavar="NAME", help="End the open draws of another annotator; decisions stay."),
+    typer.Option(
+        "--release-from", metavar="NAME", help="End the open draws of another annotator; their decisions are kept."
+    ),
 ]
 OverlapOption = Annotated[
     float | None,
@@ -110,7 +112,7 @@ SearchFilter = Annotated[
 ]
 SinceFilter = Annotated[
     str,
-    typer.Option("--since", metavar="DATE", help="With --review: only decisions from this day on, as in 2026-01-31."),
+    typer.Option("--since", metavar="DATE", help="With --review: only decisions from this day on, e.g. 2026-01-31."),
 ]
 UnblindOption = Annotated[
     bool,

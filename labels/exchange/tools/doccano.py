@@ -66,7 +66,10 @@ class Doccano(RecordFormat):
         yield from map(Note, csv_notes(reader.path))
         if reader.used_fallback:
             name = self.default_annotator(reader.path)
-            yield Note(f"the annotator '{name}' is the name of the file. To record another name, use --annotator NAME")
+            yield Note(
+                f"the annotator '{name}' was taken from the name of the file. To record another name, use "
+                "--annotator NAME"
+            )
 
     def columns(self, codebook: Codebook) -> Sequence[str]:
         """The columns of doccano."""

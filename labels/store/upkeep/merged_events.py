@@ -31,10 +31,10 @@ Standing = dict[tuple[str, str, str], str]
 class Log:
     """The events added from another store.
 
-    - `all_events`, `new_events`: numbers of events there, and of those that were added; `by_annotator` has the same
-      two numbers by the annotator's name there
+    - `all_events`, `new_events`: numbers of events in the other store, and of those that were added; `by_annotator`
+      has the same two numbers by the annotator's name there
     - `batches`: number of import batches that were added
-    - `conflicts`: events that differ under one id, one phrase each
+    - `conflicts`: events with one id but different content, one phrase each
     """
 
     all_events: int = 0
@@ -111,7 +111,7 @@ def _conflicts(
         if stored is None:
             continue
         if differing := [name for name in _COMPARED if event[name] != getattr(stored, name)]:
-            yield f"event {stored.event_id} by {stored.annotator} has another {' and '.join(differing)} there"
+            yield f"event {stored.event_id} by {stored.annotator} differs there in {' and '.join(differing)}"
         name = names.get(event["annotator"], event["annotator"])
         if name != stored.annotator:
             people.setdefault((event["annotator"], stored.annotator), name)
@@ -189,7 +189,7 @@ class _Places:
         return last
 
     def number(self, seq: int) -> int:
-        """The number after the merge of the last event of this store with at most this number; 0 without one."""
+        """The number that this store's last event up to number `seq` has after the merge; 0 if there is none."""
         place = bisect_right(self._before, seq)
         return self._after[place - 1] if place else 0
 

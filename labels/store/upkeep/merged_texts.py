@@ -42,7 +42,7 @@ class Texts:
     - `all_sentences`, `new_sentences`: the same for sentences, as numbers
     - `withdrawn`: the documents there that are removed or purged in this store, which hides their decisions
     - `kept`: the documents here that are removed or purged in the other store
-    - `conflicts`: texts that differ under one id, one phrase each
+    - `conflicts`: different texts with one id, one phrase each
     """
 
     documents: dict[str, str] = field(default_factory=dict)

@@ -106,7 +106,7 @@ def merge_stores(
         same_versions: keep codebooks of the same name and version with other content side by side.
 
     Raises:
-        InputError: a store is missing or named twice, a new name is not clear, or the stores contradict each other.
+        InputError: a store is missing or named twice, a new name is ambiguous, or the stores contradict each other.
         StoreError: a store cannot be read, or this store cannot be written; nothing was changed.
     """
     _check_different([store, *(source.store for source in sources)])
@@ -206,7 +206,7 @@ class _Merge:
     # -- contradictions
 
     def _codebook_conflicts(self) -> Iterator[str]:
-        """Codebooks of one name and version with other content: nobody could tell them apart by their version."""
+        """Codebooks with the same name and version but different content, so that a version would be ambiguous."""
         table = tables.codebooks
         if self._same_versions:
             return
@@ -216,12 +216,12 @@ class _Merge:
             other = own.get((row.name, row.version))
             if other is not None and row.hash not in known:
                 yield (
-                    f"codebook {row.name}@{row.version} has other content there ({row.hash}) than here ({other}); "
+                    f"codebook {row.name}@{row.version} has different content there ({row.hash}) and here ({other}); "
                     "compare them with `communique codebook diff`, or keep both with --same-versions"
                 )
 
     def _row_conflicts(self) -> Iterator[str]:
-        """Changes between codebook versions, models and draws that differ under one id."""
+        """Changes between codebook versions, models and draws that have the same id but different content."""
         compared = (
             (tables.codebook_migrations, ("old_hash", "new_hash"), "steps", "change of the codebook"),
             (tables.models, ("id",), "labels", "model"),
@@ -232,7 +232,7 @@ class _Merge:
             for row in _rows(self._there, table):
                 found = tuple(row._mapping[one] for one in key)
                 if found in own and own[found] != row._mapping[content]:
-                    yield f"{noun} {' to '.join(found)} has other {content} there than here"
+                    yield f"{noun} {' to '.join(found)} has different {content} there and here"
 
     # -- rows
 

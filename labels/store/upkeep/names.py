@@ -54,7 +54,7 @@ class Names(Part):
             return _move(connection, old, into), both
 
     def former(self) -> dict[str, str]:
-        """Former name -> name today, for the renamed and merged annotators; without names that are in use again."""
+        """Former name -> current name, for the renamed and merged annotators; without names that are in use again."""
         with self._database.reading() as connection:
             return _former(connection)
 
@@ -116,7 +116,8 @@ def names_in_merge(
     """Map the names of the annotators of another store to their names in this store.
 
     Args:
-        renamed: new names by names there. Others get the prefix or, if they were renamed here, the name of today.
+        renamed: old name in the other store -> new name. Annotators without a new name get the prefix or, if they were
+            renamed in this store, their current name.
         store: the name of the other store.
 
     Raises:
@@ -131,8 +132,8 @@ def names_in_merge(
     for old, new in sorted(names.items()):
         if new in owners:
             raise InputError(
-                f"{store}: '{owners[new]}' and '{old}' would both be '{new}', and two people would become one. Rename "
-                "one of them with --rename OLD=NEW."
+                f"{store}: '{owners[new]}' and '{old}' would both become '{new}', so that two people would be recorded "
+                "as one. Rename one of them with --rename OLD=NEW."
             )
         owners[new] = old
     return names

@@ -118,7 +118,7 @@ class _Parts:
         self._left -= len(content)
         if self._left < 0:
             raise UnreadableFileError(
-                f"the file unpacks to more than {MAX_BYTES // 2**20} MB of text. Divide the document."
+                f"the file unpacks to more than {MAX_BYTES // 2**20} MB of text. Split the document into smaller files."
             )
         if len(content) > max(_SMALL, _MAX_RATIO * info.compress_size):
             raise UnreadableFileError(

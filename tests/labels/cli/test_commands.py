@@ -362,7 +362,7 @@ def test_label_with_an_unknown_key_decides_nothing(filled: Path, book: str) -> N
     ("arguments", "message"),
     [
         (["--annotator", "  "], "the name of the annotator is empty"),
-        ([], "Nobody is named. Add --annotator YOUR_NAME"),
+        ([], "No annotator is named. Add --annotator YOUR_NAME"),
         (["--annotator", "ana", "--size", "0"], "--size"),
         (["--annotator", "ana", "--size", "ten"], "--size"),
         (["--annotator", "ana", "--codebook", "nowhere.toml"], "nowhere.toml: cannot read this codebook"),
@@ -668,7 +668,7 @@ def test_adjudicate_without_a_dispute_says_so(town: Store) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Nobody is named. Add --annotator YOUR_NAME"),
+        ([], "No annotator is named. Add --annotator YOUR_NAME"),
         (["--annotator", " "], "the name of the annotator is empty"),
         (["--annotator", "eva", "--store", "absent.db"], "absent.db: this label store does not exist"),
         (["--annotator", "eva", "--codebook", "nowhere.toml"], "nowhere.toml: cannot read this codebook"),

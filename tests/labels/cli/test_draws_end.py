@@ -162,10 +162,10 @@ def test_an_open_draw_of_another_kind_is_continued(town: Store) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--strategy", "overlap"), "No sentence waits for another coder."),
-        (("--strategy", "skipped"), "No skipped sentence waits."),
+        (("--strategy", "overlap"), "No sentence is waiting for another coder."),
+        (("--strategy", "skipped"), "No skipped sentences are waiting."),
         (("--retest",), "You have no decisions on randomly drawn sentences yet."),
-        (("--strategy", "relabel"), "No sentence waits to be labelled again;"),
+        (("--strategy", "relabel"), "No sentence is waiting to be labelled again;"),
     ],
 )
 def test_queues_without_a_sentence_lead_to_the_rest(town: Store, options: tuple[str, ...], reason: str) -> None:

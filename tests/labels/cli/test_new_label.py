@@ -51,7 +51,7 @@ def test_only_the_new_label_is_asked_and_the_rest_stays(books: tuple[Codebook, C
     assert "    Decide on threat only. These labels stay: aid" in printed
     assert "[h] threat  [n] none" in printed
     assert "[a] aid" not in printed
-    assert "Only threat is asked here; the other labels stay as they are (aid). Remove truce." in printed
+    assert "This question is only about threat; the other labels stay as they are (aid). Remove truce." in printed
     assert gold(books[1]) == [("aid",), ("aid",), ("aid", "threat"), ("aid", "threat")]
     assert gold(books[0]) == [("aid",)] * 4
 

@@ -105,7 +105,7 @@ def test_status_counts_no_released_sentences_and_explains_what_it_counts(town: S
     printed = succeed("status", *UNDER)
 
     assert re.search(r"^random +5 +4 +0 +1$", printed, re.M)
-    assert re.search(r"^retest \(own decisions again; only measure\) +2 +1 +0 +0$", printed, re.M)
+    assert re.search(r"^retest \(own decisions again; measurement only\) +2 +1 +0 +0$", printed, re.M)
     assert re.search(r"^ana +4 +0 +0 +1 +0 +6 ", printed, re.M)
     assert "Open draw of ana (retest): 1 undecided." in printed
 
@@ -146,7 +146,7 @@ def test_status_without_a_codebook_names_that_of_the_decisions(town: Store) -> N
 
     printed = succeed("status")
 
-    assert "which the codebook in the settings (diplomatic) has nothing to do with" in printed
+    assert "which is unrelated to the codebook in the settings (diplomatic)" in printed
     for words in next_commands(printed):
         assert "[" in succeed(*words, typed="q\n")
 

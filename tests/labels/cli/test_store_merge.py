@@ -117,5 +117,5 @@ def test_stores_that_contradict_each_other_are_refused(laptops: None) -> None:
         ben.codebooks.add(load_codebook("book.toml"))
 
     message = refuse("store", "merge", "ben.db")
-    assert "ben.db: this store cannot be merged: codebook small@1 has other content there" in message
+    assert "ben.db: this store cannot be merged: codebook small@1 has different content there" in message
     assert run("store", "merge", "ben.db", "--same-versions").exit_code == 0

@@ -102,7 +102,7 @@ def test_also_by_goes_on_where_it_ended_and_says_when_the_share_is_reached(town:
     ("options", "message"),
     [
         (["--also-by", "anna"], "'anna' has no decisions in communique.db (did you mean 'ana'?). Annotators: ana."),
-        (["--also-by", "ben"], "'ben' is the annotator. Give the name of another annotator"),
+        (["--also-by", "ben"], "'ben' is the annotator who labels now. Give the name of another annotator"),
         (["--strategy", "also-by"], "'also-by' needs the name of an annotator"),
         (["--share", "0.3"], "Add --also-by NAME, or remove --share."),
         (["--also-by", "ana", "--share", "1.5"], "--share"),

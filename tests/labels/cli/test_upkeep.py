@@ -140,10 +140,10 @@ def test_commands_warn_of_a_risky_place(ids: list[str], isolated: Path) -> None:
     result = run("label", "--annotator", "ana", "--codebook", "book.toml", typed="q\n")
 
     assert result.exit_code == 0
-    assert "Warning: communique.db lies in a synchronized folder." in result.stderr
-    assert "Warning: communique.db lies in a synchronized folder." in run("status").stderr
+    assert "Warning: communique.db is in a synchronized folder." in result.stderr
+    assert "Warning: communique.db is in a synchronized folder." in run("status").stderr
     (isolated / "news.txt").write_text("Oslo will send aid to its neighbour.", encoding="utf-8")
-    assert "Warning: communique.db lies in a synchronized folder." in run("ingest", "news.txt").stderr
+    assert "Warning: communique.db is in a synchronized folder." in run("ingest", "news.txt").stderr
 
 
 def test_the_settings_name_the_annotator(ids: list[str], isolated: Path) -> None:

@@ -295,5 +295,5 @@ def test_an_annotator_from_the_name_of_the_file_is_reported(store: Store, write_
     path = write_jsonl("export-2.jsonl", [{"text": TEXT, "label": ["aid"]}])
 
     (note,) = imported(store, "doccano", path).notes
-    assert note.startswith("the annotator 'export-2' is the name of the file.")
+    assert note.startswith("the annotator 'export-2' was taken from the name of the file.")
     assert imported(store, "doccano", path, annotator="ana").notes == ()

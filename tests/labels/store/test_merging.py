@@ -440,11 +440,9 @@ def test_contradictions_are_named_and_nothing_is_added(codebook: Codebook) -> No
         team.codebooks.add(codebook)
     before = dump("team.db")
     cases = {
-        "codebook small@1 has other content there": lambda: Store("1.db").codebooks.add(reworded),
+        "codebook small@1 has different content there": lambda: Store("1.db").codebooks.add(reworded),
         "is 'Another' there and 'Text 0000' here": lambda: other_with("2.db", text="Another"),
-        f"event {event.event_id} by ana has another labels there": lambda: other_with(
-            "3.db", replace(event, labels=())
-        ),
+        f"event {event.event_id} by ana differs there in labels": lambda: other_with("3.db", replace(event, labels=())),
         "who would be 'eva', are by 'ana' here: add --rename eva=ana": lambda: other_with(
             "4.db", replace(event, annotator="eva")
         ),
@@ -474,7 +472,7 @@ def test_wrong_sources_are_refused() -> None:
         "absent.db: this label store does not exist": [Source("absent.db")],
         "team.db: this store is named twice": [Source("./team.db")],
         "has no annotator 'an' (did you mean 'ana'?)": [Source("other.db", {"an": "eva"})],
-        "'ana' and 'ben' would both be 'eva'": [Source("other.db", {"ana": "eva", "ben": "eva"})],
+        "'ana' and 'ben' would both become 'eva'": [Source("other.db", {"ana": "eva", "ben": "eva"})],
     }
     with closing(sqlite3.connect("empty.db")) as connection, connection:
         connection.execute("CREATE TABLE gone (id)")
