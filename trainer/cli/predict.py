@@ -47,7 +47,12 @@ SplitOption = Annotated[
 ]
 BoilerplateOption = Annotated[bool, typer.Option("--keep-boilerplate", help="Label boilerplate as well.")]
 ColumnsOption = Annotated[
-    str, typer.Option("--columns", help="Columns of tables to keep, separated by commas.", metavar="NAMES")
+    str,
+    typer.Option(
+        "--columns",
+        help="Columns of tables to keep, separated by commas; also date, title and url of articles that state them.",
+        metavar="NAMES",
+    ),
 ]
 ByOption = Annotated[
     Literal["sentence", "document"],

@@ -18,7 +18,7 @@ from labels.errors import DataError
 from labels.records import Document, Sentence
 from labels.store import Extent, Store
 from labels.text.documents import read_file
-from trainer.predict.inputs import InputFile, changed_input, check_columns, find_inputs, partition_keys
+from trainer.predict.inputs import FACTS, InputFile, changed_input, check_columns, find_inputs, partition_keys
 from trainer.predict.writing import SENTENCE_COLUMNS, documents_output, rejects_output
 
 CHARACTERS = 200_000
@@ -105,12 +105,13 @@ class Reading:
         for document in documents:
             yield from waiting
             waiting.clear()
-            yield self._with_keys(document, keys) if keys else document
+            yield self._with_keys(document, keys) if self.columns else document
         yield from waiting
 
     def _with_keys(self, document: Document, keys: Mapping[str, str | None]) -> Document:
-        """The document with the keys of its folders among its columns; a column of the file itself comes first."""
-        found = {**keys, **document.kept}
+        """The document with its facts and the keys of its folders among its columns; cells of a table come first."""
+        facts = {name: value for name in FACTS if (value := getattr(document, name))}
+        found = {**keys, **facts, **document.kept}
         return replace(document, kept={name: found[name] for name in self.columns if name in found})
 
 

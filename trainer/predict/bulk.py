@@ -94,7 +94,7 @@ def predict_files(
         text_column: the column with the texts of tables; empty for `text`.
         for_spreadsheet: put an apostrophe before cells of a .csv file that a spreadsheet would execute.
         texts: folder for the texts of the documents (see `labels.output.folders`); an earlier one is replaced.
-        columns: columns of tables that each row keeps.
+        columns: columns of tables that each row keeps; also `date`, `title` and `url` of articles that state them.
         by: "document" also writes `STEM.documents.SUFFIX` with one row per document (`outcome.document_row`).
         store: predict the sentences to label in this label store; with Ray, all machines must be able to open it.
         workers: number of processes with a model each; more than 1 needs the folder of the model.

@@ -16,6 +16,8 @@ from labels.text.documents import FoundFiles, find_files
 from labels.text.labelled.exported import DELTA_LOG, describe_skipped, named_folder
 from labels.text.rows import ROW_SUFFIXES, read_rows
 
+FACTS = ("date", "title", "url")
+"""What articles may state in their front matter or metadata, and each row of the output can keep like a column."""
 _PIECE = 1 << 20
 _PATTERN = "*?["
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -160,11 +162,12 @@ def _is_pattern(text: str) -> bool:
 
 
 def check_columns(files: Iterable[Path], columns: Sequence[str], reserved: Sequence[str]) -> None:
-    """Check that the columns to keep exist, in the first row of a table or as keys of its folders (`partition_keys`),
-    and that the output has no such column itself.
+    """Check that the columns to keep exist, and that the output has no such column itself.
+
+    They can be in the first row of a table, among the keys of its folders (`partition_keys`), or `FACTS` of articles.
 
     Raises:
-        DataError: a column does not exist in any table, or has the name of a column of the output.
+        DataError: a column does not exist in any input, or has the name of a column of the output.
     """
     for name in columns:
         if name in reserved:
@@ -176,7 +179,7 @@ def check_columns(files: Iterable[Path], columns: Sequence[str], reserved: Seque
     for path in files:
         if not missing:
             return
-        names = [*(_first_columns(path) if path.suffix.lower() in ROW_SUFFIXES else ()), *partition_keys(path)]
+        names = [*(_first_columns(path) if path.suffix.lower() in ROW_SUFFIXES else FACTS), *partition_keys(path)]
         missing -= set(names)
         seen |= dict.fromkeys(names)
     for name in columns:

@@ -559,6 +559,23 @@ def test_columns_are_kept(model: Model, corpus: Path, suffix: str) -> None:
     assert rows[-1]["speaker"] == ("" if suffix == ".csv" else None)  # of an article, which has no columns
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_dates_and_titles_of_articles_are_kept(model: Model, article: Path, suffix: str) -> None:
+    article.write_text('---\ntitle: "Talks"\ndate: "2026-03-04"\n---\n' + ARTICLE, encoding="utf-8")
+    Path("page.html").write_text(
+        '<html><head><meta property="article:published_time" content="2026-04-05"></head>'
+        f"<body><article><p>{'Oslo pledged winter fuel to the region. ' * 8}</p></article></body></html>",
+        encoding="utf-8",
+    )
+    Path("rows.jsonl").write_text('{"text": "Oslo pledged fuel.", "date": "2026-05-06"}\n', encoding="utf-8")
+    predict_files(model, [article, "page.html", "rows.jsonl"], f"out{suffix}", columns=["date", "title"])
+    found = {row["source"]: row for row in read_back(Path(f"out{suffix}"))}
+    assert {name: row["date"][:10] for name, row in found.items()} == {
+        "article.txt": "2026-03-04", "page.html": "2026-04-05", "rows.jsonl": "2026-05-06"
+    }  # fmt: skip
+    assert found["article.txt"]["title"] == "Talks"
+
+
 def test_columns_of_parquet_files_keep_their_types(model: Model) -> None:
     day = datetime(2024, 5, 1, tzinfo=UTC).date()
     table = {"text": ["Oslo pledged fuel."], "n": [3], "day": [day], "tags": [["a", "b"]]}
