@@ -53,8 +53,8 @@ class Item:
     undid their last decision: the draft is shown, even an empty one, and not the decision that stands again. `asked`
     are the only labels to decide on if the codebook added labels, and `kept` the labels that stay; without `asked`, all
     labels are to be decided. If `replaces` is true (exclusive codebooks), an asked label takes the place of the kept
-    label. `question` says what to decide if only some labels are asked. `answers` maps keys to the opinions that they
-    take as a whole.
+    label. `question` says what to decide if the task is only about some labels. `answers` maps keys to the opinions
+    that they adopt as a whole.
     """
 
     sentence: Sentence

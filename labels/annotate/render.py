@@ -22,7 +22,7 @@ from labels.unicode import Folded, visible
 
 CUE_STYLE = "underline bold yellow"
 LABEL, KEY = "label", "key"
-"""Keys in the meta data of texts that can be clicked on: the name of a label, and the key that a click stands for."""
+"""Keys in the metadata of texts that can be clicked on: the name of a label, and the key that a click stands for."""
 _MANY_LABELS = 12
 _BAR = 16
 _LAST_KEYS = (("?", "help"), ("q", "quit"))

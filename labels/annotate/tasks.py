@@ -131,10 +131,10 @@ class LabellingSession(Session):
         return (reading.undecided, reading.labels) if added.issuperset(reading.undecided) else ((), ())
 
     def review(self, labels: Iterable[str], note: str = "", *, basis: Basis = "") -> None:
-        """Record `labels`, with the labels that stay if only new labels are asked.
+        """Record `labels`, with the labels that stay if the task is only about new labels.
 
         Raises:
-            CodebookError: see `Session.review`; also if a label is neither asked nor kept.
+            CodebookError: see `Session.review`; also if a label is neither in `asked` nor in `kept`.
         """
         item = self.current()
         chosen = tuple(labels)
@@ -172,7 +172,7 @@ class LabellingSession(Session):
 
 
 def _question(asked: tuple[str, ...], kept: tuple[str, ...], replaces: bool) -> str:
-    """What to decide if only some labels are asked; otherwise empty."""
+    """What to decide if the task is only about some labels; otherwise empty."""
     if replaces:
         return f"Does {named(asked)} fit better than {named(kept)}? Press n to keep {named(kept)}."
     return f"Decide on {named(asked)} only. These labels stay: {named(kept)}" if asked else ""

@@ -40,7 +40,7 @@ def similar_names(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
 
 
 def under_new_names(store: Store, lines: Sequence[Line]) -> tuple[list[Line], list[str]]:
-    """The lines with the names of today for annotators who were renamed, and a remark for each changed name."""
+    """The lines with the current names of annotators who were renamed, and a remark for each changed name."""
     former = store.names.former() if lines else {}
     found = {line.event.annotator: former[line.event.annotator] for line in lines if line.event.annotator in former}
     notes = [f"'{old}' is recorded as '{new}', because this annotator was renamed" for old, new in found.items()]

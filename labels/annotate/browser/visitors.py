@@ -1,7 +1,7 @@
 """Who may label in a browser, and under which name: keys, the cookies that stand for them, and guards without keys.
 
-A key is sent once, in a form. From then on a random cookie stands for it, which pages cannot read and which browsers do
-not send along with requests of other sites. Without keys, whoever can reach the loopback address labels under one name.
+A key is sent once, in a form. From then on, a random cookie replaces it. Pages cannot read this cookie, and browsers do
+not send it with requests from other sites. Without keys, whoever can reach the loopback address labels under one name.
 """
 
 from __future__ import annotations

@@ -188,7 +188,7 @@ class BrowserServer:
 
 
 async def _pass_on(message: list[object], window: Window, connection: web.WebSocketResponse) -> None:
-    """Act on a message of the terminal: what was typed, its size, or a sign of life."""
+    """Act on a message of the terminal: what was typed, its size, or a keep-alive signal."""
     match message:
         case ["stdin", str(typed)]:
             await window.send_bytes(typed.encode("utf-8", "replace"))

@@ -64,7 +64,7 @@ class Window(AppService):
                 await self._socket.send_bytes(data)
 
     async def _ignore(self) -> None:
-        """Nothing: the connection is closed when the last words of the process have been shown."""
+        """Do nothing: the connection is closed when the last output of the process has been shown."""
 
     async def set_terminal_size(self, width: int, height: int) -> None:
         """Tell the process the size of the terminal in columns and rows."""

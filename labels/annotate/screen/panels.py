@@ -105,7 +105,7 @@ class BookPanel(VerticalScroll):
             self.scroll_home(animate=False, immediate=True)
 
     def put_first(self, labels: tuple[str, ...]) -> None:
-        """Begin with certain labels, because only these are asked."""
+        """Begin with certain labels, because the task is only about these."""
         if labels != self._first:
             self._first = labels
             self._fill()

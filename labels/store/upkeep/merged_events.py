@@ -240,7 +240,7 @@ def _told(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
 
 
 def _starts(here: sa.Connection, own: Sequence[_Entry]) -> dict[int, int]:
-    """Map positions of imported events to the position of the first event of their batch: a batch is not torn apart."""
+    """Map positions of imported events to that of the first event of their batch, so that batches stay together."""
     positions = {entry.seq: position for position, entry in enumerate(own)}
     rows = here.execute(sa.select(tables.imports)).all()
     return {

@@ -42,7 +42,7 @@ def test_no_file_is_replaced(isolated: Path, arguments: list[str]) -> None:
 def test_a_codebook_can_follow_the_settings(isolated: Path) -> None:
     succeed("init")
     before = Path("communique.toml").read_bytes()
-    assert 'set in it: codebook = "mine.toml"' in succeed("init", "--codebook", "mine.toml")
+    assert 'set this key there: codebook = "mine.toml"' in succeed("init", "--codebook", "mine.toml")
     assert Path("communique.toml").read_bytes() == before
     assert load_codebook("mine.toml").label_names
 
