@@ -31,7 +31,7 @@ Texts = Callable[[Sequence[str]], Sequence[str]]
 class Choices:
     """What to estimate, and how.
 
-    - `by`: "year", "month", "week", or a column of the predictions; empty for the whole corpus only
+    - `by`: "year", "quarter", "month", "week", or a column of the predictions; empty for the whole corpus only
     - `missing`: what to do if more than `MOST_MISSING` of the sample have no gold
     - `unaudited`: leave groups without a labelled sentence without an estimate, instead of refusing
     - `training`: `Manifest.training_ids` of the model; None if unknown

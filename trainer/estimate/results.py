@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -128,6 +128,18 @@ class Estimate(BaseModel):
             known = f"Groups: {', '.join((ALL, *self.groups))}" if self.groups else "It was made without `by`"
             raise InputError(f"the estimate has no group '{group}'{did_you_mean(group, self.groups)}. {known}.")
         return next(one for one in self.cells if (one.label, one.group) == (label, name))
+
+    def only(self, labels: Collection[str]) -> Estimate:
+        """Return the estimate with some of its labels, in its order; with all if `labels` is empty."""
+        if not labels:
+            return self
+        kept = {
+            "labels": tuple(one for one in self.labels if one in labels),
+            "cells": [one for one in self.cells if one.label in labels],
+            "changes": [one for one in self.changes if one.label in labels],
+            "weights": {label: weight for label, weight in self.weights.items() if label in labels},
+        }
+        return self.model_copy(update=kept)
 
     def rows(self) -> Iterator[dict[str, str | float | int | None]]:
         """Yield one row per label, group and method, for a table."""

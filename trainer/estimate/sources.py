@@ -46,6 +46,7 @@ def estimate(
     model: str = "",
     codebook: Codebook | str | Path | None = None,
     draws: Collection[str] = (),
+    labels: Sequence[str] = (),
     by: str = "",
     unit: Unit = "sentences",
     estimand: Estimand = "corpus",
@@ -67,7 +68,8 @@ def estimate(
         model: id of the model whose scores in the store are used; empty for the latest.
         codebook: of the labels in the store; None for the codebook of the predictions, which the store knows.
         draws: ids of the draws in the store to use; empty for all probability samples.
-        by: "year", "month", "week", or a column, to estimate each group as well.
+        labels: the labels of the result; empty for all.
+        by: "year", "quarter", "month", "week", or a column, to estimate each group as well.
         unit: what is counted: sentences, statements (near-duplicates together), or documents.
         estimand: "corpus" for this corpus, "process" for the process behind it.
         missing: what to do if more than 5% of the sample have no gold: "refuse", "at-random" or "worst".
@@ -88,7 +90,9 @@ def estimate(
         by, unit, estimand, missing, confidence, seed, allow_unaudited, _training(manifest), crossfitted=crossfit
     )
     with _given(predictions, store, sample, manifest, model, codebook, draws, by, crossfit=crossfit) as given:
-        return estimate_from(given.predictions, given.audit(), choices, given.texts)
+        for label in labels:
+            _position(given.predictions.labels, label)
+        return estimate_from(given.predictions, given.audit(), choices, given.texts).only(labels)
 
 
 @dataclass(frozen=True)

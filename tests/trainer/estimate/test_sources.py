@@ -257,7 +257,9 @@ def test_sentences_without_gold_are_counted_and_bounded(files: tuple[Path, Path]
 @pytest.mark.parametrize(
     ("value", "by", "period"),
     [("2026-01-31", "week", "2026-W05"), ("2026-12-31T23:30:00+05:00", "year", "2026"),
-     ("March 3, 2026", "month", "2026-03"), ("3.2.26", "month", ""), ("", "month", "")],
+     ("March 3, 2026", "month", "2026-03"),
+     ("2026-03-31", "quarter", "2026-Q1"), ("2026-10-01", "quarter", "2026-Q4"),
+     ("3.2.26", "month", ""), ("", "month", "")],
 )  # fmt: skip
 def test_dates(value: str, by: str, period: str) -> None:
     assert period_of(value, by) == period
@@ -527,6 +529,24 @@ def test_cross_fitting_makes_that_sample_valid(store: Store, artefact: Path) -> 
 
 def test_the_narrowest_plan_reads_everything(files: tuple[Path, Path]) -> None:
     assert plan_audit(files[0], width=1e-6).plan.size == N
+
+
+def test_some_labels_in_quarters(files: tuple[Path, Path]) -> None:
+    arguments = ["estimate", str(files[0]), "--sample", str(files[1]), "--by", "quarter", "--out", "out"]
+    done = CliRunner().invoke(app, [*arguments, "--labels", "aid"])
+
+    assert done.exit_code == 0, done.output
+    found, everything = load_estimate(Path("out")), estimate(files[0], sample=files[1], by="quarter")
+    assert (found.labels, found.groups) == (("aid",), ("2026-Q1",))
+    assert found.cell("aid", "2026-Q1") == everything.cell("aid", "2026-Q1")
+    assert "truce" not in done.output + Path("out/methods.md").read_text(encoding="utf-8")
+    assert CliRunner().invoke(app, ["archive", "out", "--out", "package"]).exit_code == 0
+    script = [sys.executable, "package/recompute.py"]
+    run = subprocess.run(script, capture_output=True, text=True, check=True)
+    assert run.stderr == "6 shares compared, 0 differ\n"
+    wrong = CliRunner().invoke(app, [*arguments, "--labels", "ait", "--overwrite"])
+    assert wrong.exit_code == 2
+    assert "did you mean 'aid'" in wrong.output
 
 
 # -- the result in Python

@@ -29,7 +29,7 @@ WidthOption = Annotated[
 ]
 ModelOption = Annotated[str, typer.Option("--model", help="Id of the model whose scores are used.", metavar="ID")]
 ByOption = Annotated[
-    str, typer.Option("--by", help="For each year, month, week or group of a column.", metavar="COLUMN")
+    str, typer.Option("--by", help="For each year, quarter, month, week or group of a column.", metavar="COLUMN")
 ]
 LabelsOption = Annotated[
     str, typer.Option("--labels", help="The labels that the width is for, separated by commas \\[default: all].")

@@ -58,8 +58,12 @@ def estimate(
     draws: Annotated[
         str, typer.Option("--draws", help="Ids of the draws to use, separated by commas.", metavar="IDS")
     ] = "",
+    labels: Annotated[
+        str, typer.Option("--labels", help="The labels to show and write, separated by commas \\[default: all].")
+    ] = "",
     by: Annotated[
-        str, typer.Option("--by", help="Also by year, month, week, or a column such as source.", metavar="COLUMN")
+        str,
+        typer.Option("--by", help="Also by year, quarter, month, week, or a column such as source.", metavar="COLUMN"),
     ] = "",
     unit: Annotated[
         Unit,
@@ -105,6 +109,7 @@ def estimate(
         model=model,
         codebook=load_settings(codebook=codebook).codebook if codebook else None,
         draws=[one.strip() for one in draws.split(",") if one.strip()],
+        labels=[one.strip() for one in labels.split(",") if one.strip()],
         by=by,
         unit=unit,
         estimand=estimand,

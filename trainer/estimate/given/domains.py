@@ -12,7 +12,7 @@ from labels.errors import DataError
 from trainer.estimate.estimators import Bools, Ints
 from trainer.estimate.given.predictions import Predictions
 
-PERIODS = ("year", "month", "week")
+PERIODS = ("year", "quarter", "month", "week")
 DATE = "date"
 _FORMATS = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d %B %Y", "%d %b %Y", "%B %d, %Y", "%b %d, %Y", "%d.%m.%Y")
 _LISTED = 5
@@ -84,7 +84,9 @@ def _periods(source: str, by: str, codes: Ints, values: Sequence[str]) -> Groups
 
 
 def period_of(value: str, by: str) -> str:
-    """Return the year (2026), month (2026-01) or ISO week (2026-W05) of a date; empty if the value is not a date.
+    """Return the period of a date: year (2026), quarter (2026-Q1), month (2026-01) or ISO week (2026-W05).
+
+    It is empty if the value is not a date.
 
     >>> period_of("2026-01-31T10:00:00Z", "week"), period_of("31 January 2026", "month"), period_of("1/2/2026", "year")
     ('2026-W05', '2026-01', '')
@@ -95,6 +97,8 @@ def period_of(value: str, by: str) -> str:
     if by == "week":
         year, week, _ = day.isocalendar()
         return f"{year}-W{week:02}"
+    if by == "quarter":
+        return f"{day.year:04}-Q{(day.month + 2) // 3}"
     return f"{day.year:04}" if by == "year" else f"{day.year:04}-{day.month:02}"
 
 

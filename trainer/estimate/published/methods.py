@@ -43,8 +43,9 @@ def estimate_text(found: Estimate) -> str:
 
 def _what(found: Estimate) -> str:
     groups = f", overall and by {found.by}" if found.by else ""
+    labels = f"each of {len(found.labels)} labels" if len(found.labels) > 1 else f"the label {found.labels[0]}"
     return (
-        f"We estimated the share of {UNITS[found.unit]} with each of {len(found.labels)} labels{groups}. The estimand "
+        f"We estimated the share of {UNITS[found.unit]} with {labels}{groups}. The estimand "
         f"is {ESTIMANDS[found.estimand]}. All {_count(found.provenance, 'sentences of the corpus')} sentences of "
         f"{_count(found.provenance, 'documents of the corpus')} documents were coded by a model "
         f"({found.provenance.get('model', 'unknown')})."
