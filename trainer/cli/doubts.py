@@ -109,7 +109,7 @@ def _print_weak(report: LabelErrorReport) -> None:
     every = "Do not rely on this list" if all_weak else "Do not rely on the doubts about some labels"
     console.print(
         f"{every}: the cross-validated models are not shown to be better than chance. Area under the ROC curve, with "
-        f"95% interval (chance: 0.5): {figures}. With more labelled sentences, the models become better.",
+        f"95% interval (chance: 0.5): {figures}. More labelled sentences would improve the models.",
         style="yellow",
     )
 

@@ -53,7 +53,7 @@ def evaluate(
         str,
         typer.Option(
             "--prevalence",
-            help="Show the figures also at the prevalence of your corpus: 0.02 for all labels, LABEL=0.02,..., or a "
+            help="Also show the figures at the prevalence of your corpus: 0.02 for all labels, LABEL=0.02,..., or a "
             "file or folder of unlabelled texts, from which it is estimated.",
         ),
     ] = "",

@@ -56,7 +56,7 @@ def print_exported(report: ExportReport) -> None:
     for note in report.notes:
         console.print(f"Note: {note}.")
     if check.unjudged:
-        console.print(f"Recall was not compared for labels without a row: {', '.join(check.unjudged)}.")
+        console.print(f"Recall was not compared for labels that no row has: {', '.join(check.unjudged)}.")
     console.print(f"Saved in {report.folder}: model {report.model_id}, {report.precision}, for onnxruntime.")
     print_next(command("serve", report.folder))
 

@@ -43,7 +43,7 @@ def add(
             "Send the key in the header `Authorization: Bearer KEY`, or enter it as the password in a browser."
         )
     if "label" in scopes:
-        console.print(f"{annotator} enters the key on the page of `communique label --web`.")
+        console.print(f"{annotator} must enter the key on the page of `communique label --web`.")
 
 
 @app.command("list")

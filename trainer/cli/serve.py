@@ -42,7 +42,8 @@ CorrectionsOption = Annotated[
     bool, typer.Option("--corrections", help="Accept corrections from the page; they need a key with scope `correct`.")
 ]
 WatchOption = Annotated[
-    bool, typer.Option("--watch", help="Compare the received sentences with the model's profile: alarm in /drift.")
+    bool,
+    typer.Option("--watch", help="Compare the received sentences with the model's profile; /drift shows an alarm."),
 ]
 BatchOption = Annotated[int, typer.Option("--max-batch", min=1, help="Maximum number of texts per call to the model.")]
 EngineOption = Annotated[

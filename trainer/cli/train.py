@@ -60,7 +60,7 @@ def train(
         typer.Option(
             "--init",
             metavar="ARTEFACT",
-            help="Fine-tuned model from which `finetune` starts, of this or another codebook: folder or MLflow URI.",
+            help="Folder or MLflow URI of a fine-tuned model to start `finetune` from; its codebook may differ.",
         ),
     ] = "",
     text_column: TextColumnOption = "",

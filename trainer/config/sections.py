@@ -107,7 +107,9 @@ class DataSection(Section):
     @model_validator(mode="after")
     def _weight_is_of_extra_rows(self) -> Self:
         if self.extra_weight != 1 and not self.extra:
-            raise ValueError("`data.extra_weight` is the weight of the rows of `data.extra`: set both, or remove it")
+            raise ValueError(
+                "`data.extra_weight` applies only to rows of `data.extra`: set `data.extra`, or remove this key"
+            )
         return self
 
     @model_validator(mode="after")

@@ -40,8 +40,8 @@ def extra_examples(data: DataSection, codebook: Codebook, parts: Parts) -> tuple
     joined = tuple(replace(one, weight=data.extra_weight) for one in _without_relatives(found, own))
     if not joined:
         raise ExperimentError(
-            f'data.extra = "{data.extra}": all {counted(len(found), "row")} are in the data already, or are '
-            "near-duplicates of rows in it. Remove data.extra, or name other rows."
+            f'data.extra = "{data.extra}": all {counted(len(found), "row")} are already in the data, or are '
+            "near-duplicates of its rows. Remove data.extra, or name other rows."
         )
     rows = counted(len(joined), "invented row" if all(one.synthetic for one in joined) else "row")
     notes = [f"train also has {rows} from {data.extra}, each with weight {data.extra_weight:g}"]

@@ -68,7 +68,7 @@ def manifest_parts(
     split = Split.load(Path(section.manifest))
     if split.folds:
         raise ExperimentError(
-            f"{section.manifest}: this manifest has the folds of a cross-validation, and no test part. Remove "
+            f"{section.manifest}: this manifest has the folds of a cross-validation, but no test part. Remove "
             "`split.manifest`, and set the keys of [split] and the seed as in that run: they give the same folds."
         )
     if section.new_rows == "ignore":

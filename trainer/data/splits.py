@@ -114,7 +114,7 @@ def read_ids(path: Path) -> list[str]:
     try:
         return read_text(path).split()
     except DataError as error:
-        raise ExperimentError(f"{path}: this list of ids cannot be read ({error}) Check `data.only`.") from error
+        raise ExperimentError(f"{path}: this list of ids cannot be read: {error} Check `data.only`.") from error
 
 
 def listed_examples(examples: Sequence[Example], only: str, aliases: Mapping[str, str]) -> Sequence[Example]:

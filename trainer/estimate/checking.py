@@ -124,8 +124,8 @@ def training_notes(
         return ["the predictions are cross-fitted: no sentence was predicted by a model that learned from its document"]
     if choices.training is None:
         return [
-            "it is not known which sentences the model learned from. If the sample has some of them, the estimate is "
-            "biased: name the model with --artefact to check"
+            "it is not known which sentences the model learned from. If the sample contains some of them, the "
+            "estimate is biased: name the model with --artefact to check"
         ]
     if not choices.training:
         return ["the model is from an earlier release and does not record which sentences it learned from"]
@@ -142,9 +142,9 @@ def training_notes(
         own = [bool(similar)]
     if any(own):
         raise InputError(
-            f"{what}: it predicts them better than the rest of the corpus, which would bias the estimate. Use "
-            "--crossfit, which fits the model again for each part of the documents, or a model that was trained on "
-            "other documents."
+            f"{what}. The model predicts them better than the rest of the corpus, which would bias the estimate. Use "
+            "--crossfit, which predicts each fifth of the documents with a model fitted without it, or a model that "
+            "was trained on other documents."
         )
     without = "" if texts is not None else "; near-duplicates were not looked for, because there are no texts"
     return [f"no sentence of the sample is in a document that the model learned from{without}"]
@@ -159,14 +159,16 @@ def refuse_missing(audit: Audit, choices: Choices) -> None:
     missing = audit.missing
     share = missing.total() / max(len(audit.ids), 1)
     if missing.total() == len(audit.ids):
-        raise InputError("no sentence of the sample has gold labels. Label it, or adjudicate disputed sentences.")
+        raise InputError(
+            "no sentence of the sample has gold labels. Label the sample, or adjudicate disputed sentences."
+        )
     if share > MOST_MISSING and choices.missing == "refuse":
         reasons = ", ".join(f"{count} {reason}" for reason, count in missing.most_common())
         raise InputError(
             f"{missing.total()} of {len(audit.ids)} drawn sentences ({share:.1%}) have no gold labels: {reasons}. If "
-            "they differ from the others, the estimate is biased. Finish or adjudicate them, or choose "
-            "`--missing at-random` (they are like the others of their stratum) or `--missing worst` (intervals that "
-            "cover every answer)."
+            "they differ from the others, the estimate is biased. Label or adjudicate them, or choose "
+            "`--missing at-random` (assume that they resemble the others of their stratum) or `--missing worst` "
+            "(intervals that hold whatever their labels are)."
         )
 
 

@@ -61,7 +61,7 @@ def estimate(
     Messages name options of the command, such as `--allow-unaudited`; the arguments here have the same names.
 
     Args:
-        predictions: a file of `communique predict` for the whole corpus; None for the scores in the store.
+        predictions: a file written by `communique predict` for the whole corpus; None for the scores in the store.
         store: a label store with a labelled probability sample (`communique label --strategy audit`).
         sample: instead of a store, a file with the labelled sample; see `trainer.estimate.given.audit_files`.
         artefact: the folder of the model, to check that it did not learn from the sample.
@@ -226,7 +226,7 @@ def watched_shares(
     if len(answered.drawn) != 1 or len(answered.weights) != len(answered.ids):
         raise InputError(
             "--anytime needs a simple random sample of single sentences, but this sample has strata or clusters. "
-            "Decide on the size of the sample before labelling, or stop on the width alone."
+            "Decide on the size of the sample before labelling, or stop when the width is reached."
         )
     seen, size = np.array([len(answered.ids)]), len(found.ids)
     figures = {}
@@ -287,7 +287,9 @@ def plan_audit(
     check_paths(predictions=predictions, sample=sample)
     if store is None and sample is None:
         if predictions is None:
-            raise InputError("a plan needs predictions: name a file of `communique predict`, or a store with scores.")
+            raise InputError(
+                "a plan needs predictions: name a file written by `communique predict`, or a store with scores."
+            )
         found, pilot = read_predictions(Path(predictions), columns_for(by)), None
     else:
         with _given(predictions, store, sample, None, model, codebook, (), by) as given:

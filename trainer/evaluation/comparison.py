@@ -109,7 +109,7 @@ def compare_predictions(
     decided = [difference(labels[i], [i]) for i in frequent]
     if any(positives[i] for i in rare):
         decided.append(difference(RARE_LABELS, rare, pooled=True))
-    few = f"fewer than {counted(min_positives, 'positive')}: decided only as one of the rare labels"
+    few = f"fewer than {counted(min_positives, 'positive')}: tested only together with the other rare labels"
     return Comparison(
         n=len(gold),
         n_groups=len(set(groups)),

@@ -240,7 +240,7 @@ class Report(Figures):
                 continue
             raise DataError(
                 f"{place}: key `{key}` is {stated[key]}, but the predictions beside it give {value:g}. The report was "
-                "edited, or is of another run: restore the folder, or evaluate or train the model again."
+                "edited, or belongs to another run: restore the folder, or evaluate or train the model again."
             )
 
 

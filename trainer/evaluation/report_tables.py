@@ -87,11 +87,11 @@ def agreement_text(report: Report) -> str:
     if not report.agreement:
         return (
             "How well coders agree is unknown: the data do not record decisions of several coders on the same "
-            "sentences. `communique evaluate --store` measures agreement where two have labelled."
+            "sentences. `communique evaluate --store` measures agreement on sentences that two coders have labelled."
         )
     n = max(own.n_sentences for own in report.agreement.values())
     found = ", ".join(f"{_alpha(own)} on {label}" for label, own in report.agreement.items())
-    return f"Coders agree at {found} (Krippendorff's alpha; {counted(n, 'sentence')} with several coders)."
+    return f"Agreement of the coders: {found} (Krippendorff's alpha; {counted(n, 'sentence')} with several coders)."
 
 
 def _alpha(own: AgreementFigures) -> str:
@@ -116,7 +116,7 @@ def remarks(report: Report) -> list[str]:
         lines += [f"No figures at the prevalence for {labels}: {reason}." for reason, labels in _by_reason(without)]
         lines.append(f"The figures at the prevalence assume {report.prevalence.assumption}.")
         if report.prevalence.source == "given":
-            lines.append("Nothing checks this assumption for a given prevalence; an unlabelled corpus would.")
+            lines.append("This assumption cannot be checked for a given prevalence, only with an unlabelled corpus.")
         lines += [f"Warning: {warning}." for warning in report.prevalence.warnings]
     lines += [slice_remark(own) for own in report.slices if own.worse]
     if report.test_looks and report.test_looks > 1:

@@ -95,4 +95,4 @@ def _failure(check: Check, margin: float) -> str:
     reason = f"A loss of more than {margin:g} on {name} cannot be excluded ({between})"
     if check.needed is None:
         return f"{reason}."
-    return f"{reason}. About {check.needed:,} labelled sentences would decide."
+    return f"{reason}. About {check.needed:,} labelled sentences would be enough to decide."

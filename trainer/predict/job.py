@@ -284,6 +284,6 @@ class KeptTexts:
             take_place(self._folder, self._path, overwrite=True)
 
     def close(self) -> None:
-        """Remove the folder of a run of which no block was finished."""
+        """Remove the folder of a run that has finished no block."""
         if self._job.transient or not self._job.is_begun:
             shutil.rmtree(self._folder, ignore_errors=True)

@@ -95,7 +95,7 @@ def predict_rows(model: Model, sentences: Pairs) -> list[Row]:
 
 
 def sentence_rows(sentences: Pairs, answers: Answers, stamp: Stamp) -> list[Row]:
-    """One row per sentence, followed by the columns that its document keeps."""
+    """One row per sentence, followed by the columns kept from its document."""
     labels = stamp.labels
     return [
         {

@@ -162,7 +162,7 @@ def _comparable(judged: Predicted) -> tuple[list[int], list[str]]:
         return rows, []
     few = counted(len(rows), "sentence was", "sentences were")
     return list(range(len(judged.examples))), [
-        f"only {few} not chosen by a model, so the figures include the others: they may be too low"
+        f"only {few} not chosen by a model, so the figures include the other sentences and may be too low"
     ]
 
 

@@ -110,7 +110,9 @@ class Gate:
             ) from error
         if key is None:
             self._failures.add(address)
-            raise _RefusedError(401, "wrong_key", "this key is not valid: it is mistyped or revoked", _REALM)
+            raise _RefusedError(
+                401, "wrong_key", "this key is not valid: it was mistyped, or it has been revoked", _REALM
+            )
         if (needed := _needed_scope(path)) not in key.scopes:
             raise _RefusedError(403, "scope", f"this key does not have the scope `{needed}`. Use a key with this scope")
         _check_site(headers, self._access.origins)

@@ -88,7 +88,9 @@ def test_a_report_shows_it_beside_the_score(tracked_run: TrackedRun, coded: str)
     found = evaluate_file(Model.load(folder), folder, data, Path("out"), store=coded, track=False).report
     assert Report.read(Path("out/report.json")).agreement == found.agreement
     alpha = found.agreement["aid"]
-    assert f"Coders agree at {alpha.alpha:.2f} ({alpha.low:.2f} to {alpha.high:.2f}) on aid" in agreement_text(found)
+    assert f"Agreement of the coders: {alpha.alpha:.2f} ({alpha.low:.2f} to {alpha.high:.2f}) on aid" in agreement_text(
+        found
+    )
     without = evaluate_file(Model.load(folder), folder, data, None, track=False).report
     assert "is unknown" in agreement_text(without)
 

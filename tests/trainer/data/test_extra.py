@@ -104,7 +104,7 @@ def test_a_label_may_occur_only_in_the_extra_rows(experiment_of: MakeExperiment,
 
 
 def test_rows_that_are_all_there_already_are_refused(load: Callable[..., Dataset]) -> None:
-    with pytest.raises(ExperimentError, match=r'data\.extra = "extra\.jsonl": all 150 rows are in the data already'):
+    with pytest.raises(ExperimentError, match=r'data\.extra = "extra\.jsonl": all 150 rows are already in the data'):
         load(make_examples(150))
 
 

@@ -176,7 +176,7 @@ Change = Callable[[list[dict[str, Any]], list[dict[str, Any]]], object]
         (lambda p, _: p.append(p[0]), "'s0' occurs twice"),
         (lambda _, s: s.append(s[0]), "occurs twice"),
         (lambda _, s: s[0].update(labels="aide"), r"sample.csv:1: 'aide' is not a label.*did you mean 'aid'"),
-        (lambda p, _: p[7].update(model_id="other"), "several values of `model_id`"),
+        (lambda p, _: p[7].update(model_id="other"), "`model_id` has several values"),
         (lambda _, s: [row.update(stratum="one" if i else "alone") for i, row in enumerate(s)], "stratum 'alone'"),
         (lambda p, _: [row.pop("document_id") for row in p], "no column `document_id`"),
     ],

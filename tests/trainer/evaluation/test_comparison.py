@@ -175,4 +175,4 @@ def test_gains_on_one_label_do_not_pay_for_losses_on_another() -> None:
 def test_an_interval_wider_than_the_margin_says_how_many_sentences_would_decide() -> None:
     verdict = judge(compared(*simulated(300)), margin=0.01)
     assert not verdict.promote
-    assert "labelled sentences would decide" in verdict.reasons[0]
+    assert "labelled sentences would be enough to decide" in verdict.reasons[0]

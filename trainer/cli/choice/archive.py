@@ -20,7 +20,7 @@ def archive(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder, or file .zip \\[default: archives/NAME].", show_default=False),
+        typer.Option("--out", help="Folder or .zip file \\[default: archives/NAME].", show_default=False),
     ] = None,
     without_texts: Annotated[
         bool, typer.Option("--without-texts", help="Leave the sentences out; hashes identify them.")

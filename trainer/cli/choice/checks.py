@@ -52,7 +52,7 @@ def print_checks(figures: ChecksFigures) -> None:
         counts = str(own.n), str(own.failed), f"{own.rate:.1%}", f"{low:.1%}–{high:.1%}"
         rows.append((own.capability, own.kind, *counts))
     title = f"Behavioural checks: {figures.source}"
-    caption = "Exact binomial intervals, as if the sentences were drawn from many of their kind."
+    caption = "Exact binomial intervals, as if the sentences were a random sample of their kind."
     headings = ("capability", "kind", "cases", "failed", "rate", "95% interval")
     console.print(table(headings, rows, align="tlrrrr", title=title, caption=caption))
 

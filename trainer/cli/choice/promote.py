@@ -25,7 +25,7 @@ def promote(
             "--model", help="Registered model \\[default: the one that the run is registered as, or the only one]."
         ),
     ] = "",
-    margin: Annotated[float, typer.Option("--margin", help="Largest loss in F1 that still counts as no loss.")] = 0.03,
+    margin: Annotated[float, typer.Option("--margin", help="Largest loss in F1 that is tolerated.")] = 0.03,
     force: Annotated[
         bool, typer.Option("--force", help="Promote even if the comparison is against it; MLflow records this.")
     ] = False,

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from trainer.data.leakage import Pair
     from trainer.runs.evaluate import Figured
 
-app = typer.Typer(no_args_is_help=True, help="Check how data are divided.")
+app = typer.Typer(no_args_is_help=True, help="Check how data are split.")
 
 
 @app.callback()
 def group() -> None:
-    """Check how data are divided."""
+    """Check how data are split."""
 
 
 @app.command("check", epilog="Example: communique split check train.jsonl test.jsonl --model runs/tfidf")
@@ -37,8 +37,8 @@ def check_command(
         str,
         typer.Option(
             "--model",
-            help="Run, artefact or MLflow URI: show its figures on the last file, or the part test, with and without "
-            "the leaks.",
+            help="Run, artefact or MLflow URI: show its figures on the last file, or on the part `test`, with and "
+            "without the leaks.",
         ),
     ] = "",
     short: Annotated[

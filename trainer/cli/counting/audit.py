@@ -11,11 +11,13 @@ from labels.cli.terminal import console, print_next, table
 from labels.environment.settings import command, load_settings
 from labels.errors import InputError, counted
 
-app = typer.Typer(no_args_is_help=True, help="Plan a labelled probability sample, and see how far it is.")
+app = typer.Typer(no_args_is_help=True, help="Plan a labelled probability sample, and check its progress.")
 
 PredictionsArgument = Annotated[
     Path | None,
-    typer.Argument(help="File of `communique predict` \\[default: the scores in the store].", show_default=False),
+    typer.Argument(
+        help="File written by `communique predict` \\[default: the scores in the store].", show_default=False
+    ),
 ]
 StoreOption = Annotated[
     str | None,
@@ -25,18 +27,21 @@ SampleOption = Annotated[
     Path | None, typer.Option("--sample", help="Table of a labelled sample instead of a store (see `estimate`).")
 ]
 WidthOption = Annotated[
-    float | None, typer.Option("--width", help="Wanted width of the intervals of shares, such as 0.02.")
+    float | None, typer.Option("--width", help="Target width of the intervals of shares, such as 0.02.")
 ]
 ModelOption = Annotated[str, typer.Option("--model", help="Id of the model whose scores are used.", metavar="ID")]
 ByOption = Annotated[
-    str, typer.Option("--by", help="For each year, quarter, month, week or group of a column.", metavar="COLUMN")
+    str,
+    typer.Option(
+        "--by", help="Also break down by year, quarter, month, week, or a column such as source.", metavar="COLUMN"
+    ),
 ]
 LabelsOption = Annotated[
     str, typer.Option("--labels", help="The labels that the width is for, separated by commas \\[default: all].")
 ]
 ConfidenceOption = Annotated[float, typer.Option("--confidence", help="Confidence of the intervals.")]
 CodebookOption = Annotated[
-    str, typer.Option("--codebook", help="Codebook of the labels \\[default: of the model].", metavar="BOOK")
+    str, typer.Option("--codebook", help="Codebook of the labels \\[default: that of the model].", metavar="BOOK")
 ]
 
 
@@ -65,7 +70,7 @@ def plan(
     from trainer.estimate.sources import plan_audit
 
     if width is None:
-        raise InputError("a plan needs the wanted width of the intervals. Add it, e.g. --width 0.02.")
+        raise InputError("a plan needs the target width of the intervals. Add it, e.g. --width 0.02.")
     made = plan_audit(
         predictions,
         width=width,
@@ -116,11 +121,14 @@ def status(
     by: ByOption = "",
     anytime: Annotated[
         bool,
-        typer.Option("--anytime", help="Bounds that hold whenever and for whatever reason you stop (simple samples)."),
+        typer.Option(
+            "--anytime",
+            help="Show bounds that hold whenever you stop (simple random samples only).",
+        ),
     ] = False,
     confidence: ConfidenceOption = 0.95,
 ) -> None:
-    """Show the widths of the intervals now, and those expected with twice as many labelled sentences."""
+    """Show the current widths of the intervals, and those expected with twice as many labelled sentences."""
     from trainer.estimate.plans import FIRST_LOOK
     from trainer.estimate.sources import estimate, plan_audit, watched_shares
 
@@ -154,7 +162,9 @@ def status(
     if sum(found.missing.values()):
         console.print(f"Without gold labels: {', '.join(f'{n} {why}' for why, n in found.missing.items())}.")
     if found.labelled < FIRST_LOOK:
-        console.print(f"Do not stop before {FIRST_LOOK} sentences are labelled; then stopping on the width is valid.")
+        console.print(
+            f"Do not stop before {FIRST_LOOK} sentences are labelled. Then you may stop when the width is reached."
+        )
     if anytime:
         watched = watched_shares(
             predictions, store=place, sample=sample, model=model, codebook=book, confidence=confidence

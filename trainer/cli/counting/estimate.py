@@ -25,7 +25,7 @@ def estimate(
     predictions: Annotated[
         Path | None,
         typer.Argument(
-            help="File of `communique predict` for the whole corpus \\[default: the scores in the store].",
+            help="File written by `communique predict` for the whole corpus \\[default: the scores in the store].",
             show_default=False,
         ),
     ] = None,
@@ -48,12 +48,12 @@ def estimate(
     artefact: Annotated[
         str,
         typer.Option(
-            "--artefact", help="The model: folder or MLflow URI; checks that it did not learn from the sample."
+            "--artefact", help="Folder or MLflow URI of the model, to check that it did not learn from the sample."
         ),
     ] = "",
     model: Annotated[str, typer.Option("--model", help="Id of the model whose scores are used.", metavar="ID")] = "",
     codebook: Annotated[
-        str, typer.Option("--codebook", help="Codebook of the labels \\[default: of the model].", metavar="BOOK")
+        str, typer.Option("--codebook", help="Codebook of the labels \\[default: that of the model].", metavar="BOOK")
     ] = "",
     draws: Annotated[
         str, typer.Option("--draws", help="Ids of the draws to use, separated by commas.", metavar="IDS")
@@ -63,25 +63,28 @@ def estimate(
     ] = "",
     by: Annotated[
         str,
-        typer.Option("--by", help="Also by year, quarter, month, week, or a column such as source.", metavar="COLUMN"),
+        typer.Option(
+            "--by", help="Also break down by year, quarter, month, week, or a column such as source.", metavar="COLUMN"
+        ),
     ] = "",
     unit: Annotated[
         Unit,
-        typer.Option("--unit", help="What is counted; statements count near-duplicate sentences as one."),
+        typer.Option("--unit", help="What to count; near-duplicate sentences are one statement."),
     ] = "sentences",
     estimand: Annotated[
         Estimand,
-        typer.Option("--estimand", help="This corpus, or the process behind it (documents are draws from it)."),
+        typer.Option("--estimand", help="What the shares describe: this corpus, or the process that produced it."),
     ] = "corpus",
     missing: Annotated[
-        Missing, typer.Option("--missing", help="What to do if more than 5% of the sample have no gold labels.")
+        Missing, typer.Option("--missing", help="What to do if more than 5% of the sample has no gold labels.")
     ] = "refuse",
     allow_unaudited: Annotated[
-        bool, typer.Option("--allow-unaudited", help="Leave groups without a labelled sentence without an estimate.")
+        bool,
+        typer.Option("--allow-unaudited", help="Accept groups without a labelled sentence; they get no estimate."),
     ] = False,
     crossfit: Annotated[
         bool,
-        typer.Option("--crossfit", help="Fit the model again without the documents that each part of the corpus has."),
+        typer.Option("--crossfit", help="Predict each fifth of the documents with a model fitted without it."),
     ] = False,
     confidence: Annotated[float, typer.Option("--confidence", help="Confidence of the intervals.")] = 0.95,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the folds for cross-fitting.")] = 13,
@@ -144,7 +147,7 @@ def print_estimate(found: Estimate) -> None:
     if len(found.cells) > len(shown):
         console.print(f"{len(found.cells) - len(shown)} more rows are in the files of --out.")
     if any(cell.small for cell in shown):
-        console.print("* few positives (or negatives) in the sample: the share is that of the sample alone.")
+        console.print("* few positives (or negatives) in the sample: the share is estimated from the sample alone.")
     if found.missing:
         _print_missing(found)
     for note in found.notes:
@@ -181,7 +184,7 @@ def _counts(figure: Figure, size: float) -> str:
 
 def _print_missing(found: Estimate) -> None:
     reasons = ", ".join(f"{count} {reason}" for reason, count in found.missing.items())
-    console.print(f"Without gold labels: {reasons}. If none of them had a label, or all had it:")
+    console.print(f"Without gold labels: {reasons}. Shares if none, or all, of them had the label:")
     rows = []
     for label in found.labels:
         cell = found.cell(label)

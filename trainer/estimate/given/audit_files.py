@@ -93,8 +93,8 @@ def _audit_of_rows(
 def _check_names(path: Path, names: Sequence[str], labels: Sequence[str]) -> None:
     if "sentence_id" not in names:
         raise DataError(
-            f"{path}: there is no column `sentence_id`{did_you_mean('sentence_id', names)}. Add the ids that the "
-            f"predictions have. Columns: {', '.join(names)}."
+            f"{path}: there is no column `sentence_id`{did_you_mean('sentence_id', names)}. Add the ids of the "
+            f"predictions. Columns: {', '.join(names)}."
         )
     if "inclusion_probability" not in names:
         raise DataError(
@@ -121,7 +121,7 @@ def _gold(row: Row, labels: Sequence[str], where: str) -> list[float] | None:
     for one in given:
         if one not in labels:
             raise DataError(
-                f"{where}: '{one}' is not a label of the predictions{did_you_mean(one, labels)}. Its labels: "
+                f"{where}: '{one}' is not a label of the predictions{did_you_mean(one, labels)}. Their labels: "
                 f"{', '.join(labels)}. Use a sample coded with the codebook of the model."
             )
     return [float(label in given) for label in labels]

@@ -108,8 +108,8 @@ class Audit:
                  if n < 2 and share < 1]  # fmt: skip
         if alone:
             raise InputError(
-                f"stratum '{alone[0]}' of the sample has one labelled unit, so the variance within it is unknown. "
-                "Label more of the draw, or merge strata in a sample file."
+                f"stratum '{alone[0]}' of the sample has only one labelled unit, so the variance within it is unknown. "
+                "Label more of its sentences, or merge strata in a sample file."
             )
 
 

@@ -65,7 +65,7 @@ def crossfitted_predictions(store: Store, manifest: Manifest | None, codebook: C
             model.fit([row[0] for row in rows], [row[1] for row in rows], groups=[row[2] for row in rows])
         except ExperimentError as error:
             raise InputError(
-                f"--crossfit: the model cannot be fitted without one of the {FOLDS} parts of the documents ({error}) "
+                f"--crossfit: the model cannot be fitted without one of the {FOLDS} parts of the documents: {error} "
                 "Label more sentences for training, or use a model that was trained on other documents."
             ) from error
         probabilities[places] = model.model_.predict_proba([texts[corpus[place].id] for place in places])

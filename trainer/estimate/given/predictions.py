@@ -60,8 +60,8 @@ def read_predictions(path: Path, wanted: Sequence[str] = ()) -> Predictions:
         wanted: further columns to read, which must be in the file.
 
     Raises:
-        DataError: the file cannot be read, is not one of `communique predict`, lacks a column, has a sentence twice, or
-            a probability is missing or not in [0, 1].
+        DataError: the file cannot be read, was not written by `communique predict`, lacks a column, has a sentence
+            twice, or a probability is missing or not in [0, 1].
     """
     found = _from_parquet(path, wanted) if path.suffix.lower() == ".parquet" else _from_rows(path, wanted)
     return _checked(found)
@@ -109,7 +109,7 @@ def _model(store: Store, model_id: str) -> ScoringModel:
     if not models:
         raise InputError(
             f"{store.name} has no scores, so there are no predictions to correct. Run "
-            f"`{command('score', 'ARTEFACT', store=store.name)}`, or name a file of `communique predict`."
+            f"`{command('score', 'ARTEFACT', store=store.name)}`, or name a file written by `communique predict`."
         )
     if model_id and model_id not in models:
         raise InputError(
@@ -166,8 +166,8 @@ def _from_parquet(path: Path, wanted: Sequence[str]) -> Predictions:
     column = table.column("probabilities").combine_chunks()
     if not pa.types.is_struct(column.type):
         raise DataError(
-            f"{path}: the probabilities have no names of labels; this looks like the predictions of a run for its own "
-            "parts, not for a corpus. Use a file of `communique predict`."
+            f"{path}: the probabilities have no label names: this looks like the predictions of a run on its own "
+            "data, not on a corpus. Use a file written by `communique predict`."
         )
     labels = tuple(field.name for field in column.type)
     # A null becomes NaN, which `_checked` reports.
@@ -219,7 +219,7 @@ def _one_value(path: Path, table: pa.Table, name: str) -> str:
 def _only_value(path: Path, name: str, values: Sequence[str]) -> str:
     if len(values) > 1:
         raise DataError(
-            f"{path}: the predictions are by several values of `{name}` ({', '.join(sorted(values)[:3])}). Predict the "
+            f"{path}: the column `{name}` has several values ({', '.join(sorted(values)[:3])}). Predict the "
             "whole corpus with one model."
         )
     return values[0] if values else ""
@@ -229,7 +229,7 @@ def _check_columns(path: Path, names: Sequence[str], needed: Sequence[str], want
     for name in needed:
         if name not in names:
             raise DataError(
-                f"{path}: there is no column `{name}`, so this is not a file of `communique predict`. Its columns: "
+                f"{path}: there is no column `{name}`, so `communique predict` did not write this file. Its columns: "
                 f"{', '.join(names)}."
             )
     for name in wanted:
@@ -248,7 +248,7 @@ def _from_rows(path: Path, wanted: Sequence[str]) -> Predictions:
     labels = tuple(flat or (nested if isinstance(nested, dict) else ()))
     _check_columns(path, list(first), _NEEDED, wanted)
     if not labels:
-        raise DataError(f"{path}: there are no probabilities by label. Use a file of `communique predict`.")
+        raise DataError(f"{path}: there are no probabilities per label. Use a file written by `communique predict`.")
     values = [[_number(row.get(f"p:{one}") if flat else (row.get("probabilities") or {}).get(one)) for one in labels]
               for row in rows]  # fmt: skip
     sets = [row["labels"] if isinstance(row["labels"], list) else str(row["labels"] or "").split("|") for row in rows]

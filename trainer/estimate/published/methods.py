@@ -97,7 +97,7 @@ def _missing(found: Estimate) -> str:
     more = "" if total <= MOST_MISSING * found.drawn else ", which is more than 5% of the sample"
     return (
         f"{total} drawn sentences have no gold labels ({reasons}){more}; they are treated as missing at random within "
-        "strata, and the bounds for all of them negative, or all positive, are in the table."
+        "strata, and the table has the bounds that result if all of them are negative, or all positive."
     )
 
 

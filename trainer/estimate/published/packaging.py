@@ -65,7 +65,7 @@ def _write(found: Estimate, folder: Path, out: Path) -> None:
 def _readme(found: Estimate) -> str:
     return f"""# Replication package of an estimate
 
-Made by communique {version("communique")}. `python recompute.py` computes the shares anew from the sample.
+Made by communique {version("communique")}. `python recompute.py` recomputes the shares from the sample.
 
 | file | what |
 | --- | --- |

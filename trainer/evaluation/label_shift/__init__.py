@@ -1,1 +1,1 @@
-"""Figures at the prevalence of a corpus, under label shift: of labels, and of classes that exclude each other."""
+"""Figures for labels, or for classes that exclude each other, at the prevalence of a corpus, under label shift."""

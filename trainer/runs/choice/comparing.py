@@ -74,7 +74,7 @@ class Compared:
 
 TUNED = "the thresholds were tuned on these sentences, so both models look slightly better here than on new ones"
 
-SEALED = "figures on test are honest only as long as no choice is made by them: choose on validation"
+SEALED = "figures on test stay honest only if no choice is based on them: choose on validation"
 
 
 def compare_sides(first: Side, second: Side, part: str = "", *, shown_by: str = "") -> Compared:
@@ -157,8 +157,8 @@ def _in_order(ours: Predicted, theirs: Predicted, names: tuple[str, str], part: 
         if (one.text, set(one.labels)) != (other.text, set(other.labels)):
             what = "text" if one.text != other.text else "gold labels"
             raise DataError(
-                f"{' and '.join(names)}: the example '{one.id}' has other {what} in the second run. Gold has changed "
-                "between the runs: train both on the same data, or use --data FILE."
+                f"{' and '.join(names)}: the example '{one.id}' has different {what} in the second run. Gold has "
+                "changed between the runs: train both on the same data, or use --data FILE."
             )
     return Predicted(ours.examples, theirs.predicted[order], theirs.probabilities[order])
 

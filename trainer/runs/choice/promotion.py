@@ -62,7 +62,7 @@ def promote(reference: str, *, model: str = "", margin: float = MARGIN, force: b
     name = model or challenger.registered_as or _only_name()
     before = _champion(name, force=force)
     if before.version and challenger.version_of(name) == before.version:
-        raise InputError(f"{reference}: version {before.version} of '{name}' is the champion already.")
+        raise InputError(f"{reference}: version {before.version} of '{name}' is already the champion.")
     compared, shown, problem = _compare(reference, before, force=force)
     if problem and not (model or challenger.registered_as):
         raise InputError(

@@ -127,7 +127,7 @@ def read_predictions(path: Path, labels: Sequence[str]) -> dict[str, Predicted]:
         what = f"the label '{min(unknown)}'" if unknown else f"{counted(min(widths), 'probability', 'probabilities')}"
         raise DataError(
             f"{path}: a row has {what}, but report.json beside it has the labels {', '.join(labels)}. The two files "
-            "are not of the same run. Restore the folder, or run the experiment again."
+            "belong to different runs. Restore the folder, or run the experiment again."
         )
     parts = dict.fromkeys(row["split"] for row in rows)
     return {part: _predicted([row for row in rows if row["split"] == part], labels) for part in parts}

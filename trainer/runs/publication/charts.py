@@ -42,7 +42,7 @@ def draw_charts(outcome: Outcome) -> list[Chart]:
             _reliability(outcome, shown),
             names,
             f"Reliability: bins of equal mass; larger dots have more rows, hollow dots fewer than {FEW_ROWS}. On the "
-            "line, probabilities mean what they say." + few,
+            "line, the probabilities equal the observed shares." + few,
         ),
         Chart(
             _prevalence(outcome, shown),

@@ -120,7 +120,8 @@ def _contents(side: Side, manifest: Manifest | None, artefact: Path | None) -> C
     if manifest and report.model_id and report.model_id != manifest.digest:
         raise DataError(
             f"{side.name}: key `model_id` of report.json is '{report.model_id}', but the model beside it is "
-            f"'{manifest.digest}'. The report is of another model: restore the folder, or evaluate the model again."
+            f"'{manifest.digest}'. The report belongs to another model: restore the folder, or evaluate the model "
+            "again."
         )
     thresholds = [report.per_label[label].threshold for label in report.labels]
     outcome = Outcome(

@@ -314,7 +314,9 @@ def mark_stale_runs() -> int:
     stale = [run.info for run in running if is_gone(run.data.tags)]
     for run in stale:
         try:
-            mlflow.MlflowClient().set_tag(run.run_id, "problem", "its process ended without a word, e.g. by a kill")
+            mlflow.MlflowClient().set_tag(
+                run.run_id, "problem", "its process ended unexpectedly; it was probably killed"
+            )
             mlflow.MlflowClient().set_terminated(run.run_id, status="KILLED")
         except MlflowException as error:  # not a reason to refuse the run that starts now
             logger.warning("Run %s could not be marked KILLED: %s", run.run_id, first_line(error))

@@ -245,7 +245,7 @@ def _note_problem(tracker: Tracker, error: BaseException) -> None:
         try:
             tracker.set_tags({"problem": text[:_LONGEST_PROBLEM]})
         except TrackingError as failure:
-            logger.info("The problem of the MLflow run could not be noted: %s", failure)
+            logger.info("The problem of the MLflow run could not be recorded: %s", failure)
 
 
 def _end_run(status: str) -> None:

@@ -80,7 +80,7 @@ def test_other_ids_or_gold_are_refused(sides: tuple[Side, Side]) -> None:
         with pytest.raises(DataError, match=f"1 example id of validation is missing in .*'{lacking}'"):
             compare_sides(other, one)
     disputed = [replace(part.examples[0], labels=("truce",) * (not part.examples[0].labels)), *part.examples[1:]]
-    with pytest.raises(DataError, match=f"'{lacking}' has other gold labels"):
+    with pytest.raises(DataError, match=f"'{lacking}' has different gold labels"):
         compare_sides(floor, replace(words, parts={"validation": replace(part, examples=disputed)}))
     with pytest.raises(DataError, match="no part in common"):
         compare_sides(floor, replace(words, parts={}))

@@ -70,7 +70,7 @@ def test_a_worse_run_stays_out_unless_forced(both: RunResult, words: str) -> Non
 def test_the_first_champion_needs_no_comparison(both: RunResult, words: str) -> None:
     result = promote(words, model=REGISTERED)
     assert (result.promoted, result.forced, result.compared) == (True, False, None)
-    with pytest.raises(InputError, match="version 1 of 'small-model' is the champion already"):
+    with pytest.raises(InputError, match="version 1 of 'small-model' is already the champion"):
         promote(words)
 
 
