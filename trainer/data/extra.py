@@ -1,6 +1,6 @@
-"""Rows from elsewhere that join train: the starter corpus or any labelled file, `data.extra` of an experiment.
+"""Rows from elsewhere that are added to train: the starter corpus or any labelled file, `data.extra` of an experiment.
 
-They never join validation or test, so all figures and thresholds describe the experiment's own rows.
+They are never used for validation or test, so all figures and thresholds describe the experiment's own rows.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Leakage between files or parts: sentences of one that another already contains.
+"""Leakage between files or parts: sentences of a later one that an earlier one already contains.
 
-A model that learned the one has seen the answers to the other, so figures on the other are too good.
+A model trained on the earlier one has seen answers of the later one, so its figures there are too good.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class Items:
 
     Attributes:
         probabilities, assigned: of shape (N, L).
-        scale: what each counts, of shape (N,).
+        scale: how much each counts, of shape (N,).
         codes: number of the group of each, -1 without one, of shape (N,).
         document: number of the document of each, of shape (N,).
     """
@@ -56,7 +56,7 @@ def sentence_items(predictions: Predictions, groups: Groups, scale: Floats | Non
 
 
 def statement_scale(texts: Sequence[str]) -> Floats:
-    """Return what each sentence counts if near-duplicates together count as one, of shape (N,)."""
+    """Return how much each sentence counts if near-duplicates together count as one, of shape (N,)."""
     from labels.text.duplicates import near_duplicate_clusters
 
     _, number, sizes = np.unique(near_duplicate_clusters(texts), return_inverse=True, return_counts=True)

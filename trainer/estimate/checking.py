@@ -21,7 +21,7 @@ from trainer.model.seen import DOCUMENT, text_id
 
 Missing = Literal["refuse", "at-random", "worst"]
 MOST_MISSING = 0.05
-"""Largest share of the sample without gold for which the estimate is made without being asked."""
+"""Largest share of the sample without gold for which `missing` need not be chosen."""
 
 Texts = Callable[[Sequence[str]], Sequence[str]]
 """Returns the texts of sentences, by their ids."""

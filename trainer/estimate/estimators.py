@@ -1,5 +1,5 @@
 """Estimators of the share of each label, overall and in each domain (a period, a source), from predictions for a whole
-corpus and a labelled probability sample of it. Pure functions of arrays: they know no model and no store.
+corpus and a labelled probability sample of it. Pure functions of arrays: they need neither a model nor a store.
 
 All estimators are linear in the sample, after linearisation, so one function gives all their variances: with strata,
 clusters, unequal probabilities and the correction for a finite population.
@@ -55,7 +55,7 @@ class Sample:
         probabilities: predicted probabilities, of shape (n, L).
         assigned: whether the model assigns the label, of shape (n, L).
         member: whether the sentence belongs to the domain, of shape (n, G).
-        scale: what each sentence counts in the corpus, of shape (n,): 1, or less for one of several copies.
+        scale: how much each sentence counts in the corpus, of shape (n,): 1, or less for one of several copies.
         unit: number of the unit of each sentence, of shape (n,).
         weights: the number of units that each unit stands for, above 0, of shape (units,).
         stratum: number of the stratum of each unit, of shape (units,).

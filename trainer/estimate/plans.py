@@ -1,4 +1,4 @@
-"""How many sentences to label, and which, for intervals of a wanted width.
+"""How many sentences to label, and which, for intervals of a target width.
 
 An audit is simulated: gold is drawn from the probabilities of the predictions (or from what a pilot sample says of
 them), sentences are drawn from strata, and the whole procedure gives the widths. The plan is the smallest number of
@@ -26,7 +26,7 @@ from trainer.estimate.shares import estimate_shares
 EDGES = (0.02, 0.1, 0.3, 0.6, 0.9)
 """Inner bounds of the strata (`labels.sampling.drawing.AUDIT_EDGES`)."""
 FLOOR = 0.2
-"""Least share of the proportional allocation that a stratum gets."""
+"""Minimum share of the proportional allocation that a stratum gets."""
 LEAST = 50
 """The smallest sample that is planned."""
 SIMULATIONS = 60
@@ -43,7 +43,7 @@ class Plan:
     """A planned sample.
 
     - `size`: number of sentences to label
-    - `widths`: the width of each label in each domain that is reached with the wanted assurance, of shape (G, L)
+    - `widths`: the width of each label in each domain that is reached with the requested assurance, of shape (G, L)
     - `strata`: names of the strata; `sizes` and `drawn` are their numbers of sentences in the corpus and the sample
     - `basis`: where the variances come from
     """
@@ -139,11 +139,11 @@ def plan_sample(
     confidence: float = 0.95,
     seed: int = 13,
 ) -> Plan:
-    """Return the smallest sample whose intervals are at most `width` wide in the wanted domains.
+    """Return the smallest sample whose intervals are at most `width` wide in the requested domains.
 
     Args:
         domains: which groups each domain unites; see `Groups.domains`.
-        width: the wanted full width of the intervals, in (0, 1).
+        width: the target full width of the intervals, in (0, 1).
         labels, wanted: numbers of the labels and domains that the plan is for.
         pilot: a labelled sample, which says how good the predictions are; None to believe the probabilities.
         assurance: share of the simulations in which the width must be reached, in (0, 1).
@@ -231,9 +231,9 @@ def _widths(
 
 
 def confidence_sequence(positives: Ints, seen: Ints, size: int, confidence: float) -> tuple[Floats, Floats]:
-    """Return bounds of a share that hold at all times of a simple random sample together, of shape (times,).
+    """Return bounds of a share that hold at all times of a simple random sample simultaneously, of shape (times,).
 
-    Whoever looks after every sentence and stops for any reason still covers the share with this confidence.
+    The bounds cover the share with this confidence even if one looks after every sentence and stops at will.
 
     Args:
         positives, seen: numbers of positives among the first `seen` sentences, at each time, of shape (times,).

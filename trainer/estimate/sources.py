@@ -56,7 +56,7 @@ def estimate(
     allow_unaudited: bool = False,
     crossfit: bool = False,
 ) -> Estimate:
-    """Estimate the share and count of each label in a corpus, with intervals that do not trust the model.
+    """Estimate the share and count of each label in a corpus, with intervals that are valid for any model.
 
     Messages name options of the command, such as `--allow-unaudited`; the arguments here have the same names.
 
@@ -273,7 +273,7 @@ def plan_audit(
     """Plan how many sentences to label for intervals at most `width` wide, and draw them.
 
     Args:
-        width: wanted full width of the intervals, such as 0.02.
+        width: target full width of the intervals, such as 0.02.
         labels: the labels that the plan is for; empty for all.
         by: plan for each period or group as well; see `estimate`.
         assurance: probability with which the width is reached.

@@ -52,7 +52,7 @@ def report(
 
 
 def run_name(run: str) -> str:
-    """The name of a run as that of a folder."""
+    """The name of a run, as a valid name of a folder."""
     path = Path(run)
     name = path.absolute().parent.name if path.name == "artefact" else path.absolute().name if path.is_dir() else run
     return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name).strip("-.") or "report"

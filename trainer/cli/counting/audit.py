@@ -1,4 +1,4 @@
-"""`communique audit`: plan how many sentences to label for an estimate, and see how far the labelling is."""
+"""`communique audit`: plan how many sentences to label for an estimate, and check the progress."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def plan(
         Path | None, typer.Option("--out", help="Table of the drawn sentences (.csv), to label and give to `estimate`.")
     ] = None,
 ) -> None:
-    """Plan how many sentences to label, and which, for intervals of a wanted width.
+    """Plan how many sentences to label, and which, for intervals of a target width.
 
     Audits are simulated from the predictions, or from a labelled pilot if there is one.
     """

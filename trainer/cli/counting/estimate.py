@@ -95,7 +95,7 @@ def estimate(
 ) -> None:
     """Estimate how often each label occurs in a corpus, from predictions and a labelled probability sample.
 
-    Counting predictions is biased. The sample corrects them; the intervals hold even for a bad model.
+    Plain counts of predictions are biased. The sample corrects them; the intervals hold even for a bad model.
     """
     from labels.output.folders import refuse_occupied
     from trainer.estimate.published.saving import save_estimate

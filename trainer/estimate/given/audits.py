@@ -1,4 +1,4 @@
-"""A labelled probability sample, and the one that the draws of a label store make."""
+"""A labelled probability sample, and its construction from the draws of a label store."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Audit:
 
 
 def stored_audit(store: Store, codebook: Codebook, labels: Sequence[str], draws: Collection[str] = ()) -> Audit:
-    """Return the sample that a store's draws make, with its gold.
+    """Return the sample that a store's draws form, with its gold.
 
     Args:
         labels: the labels of the predictions, in order.

@@ -1,4 +1,4 @@
-"""Predictions for a whole corpus: from a file of `communique predict`, or from the scores in a label store."""
+"""Predictions for a whole corpus: from a file written by `communique predict`, or from the scores in a label store."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Predictions:
 
 
 def read_predictions(path: Path, wanted: Sequence[str] = ()) -> Predictions:
-    """Read a file of `communique predict`.
+    """Read a file written by `communique predict`.
 
     Args:
         wanted: further columns to read, which must be in the file.

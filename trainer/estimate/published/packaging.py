@@ -1,4 +1,4 @@
-"""The replication package of an estimate: its tables, its sample, and a script that computes the shares anew."""
+"""The replication package of an estimate: its tables, its sample, and a script that recomputes the shares."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Compute the shares of an estimate anew from its sample, and compare them with estimates.csv.
+"""Recompute the shares of an estimate from its sample, and compare them with estimates.csv.
 
     pip install -r requirements.txt
     python recompute.py
 
 This file is copied into every package. It needs numpy, and nothing of communique. `corpus.csv` has, for each group, the
 number of units and the sums of the predictions; `sample.csv` has the labelled sentences with their weights. It exits
-with 1 if a share differs by more than 0.000001. Intervals are not computed anew: methods.md says how they were made.
+with 1 if a share differs by more than 0.000001. Intervals are not recomputed: methods.md says how they were made.
 """
 
 from __future__ import annotations

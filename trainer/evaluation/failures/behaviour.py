@@ -1,7 +1,7 @@
-"""Behavioural checks: small sentences that show whether a model has learned what its codebook says, or a surface.
+"""Behavioural checks: small sentences that show whether a model has learned its codebook or surface patterns.
 
-A check is of one of three kinds. In `minimum`, a sentence must get or lack labels. In `invariance`, a change that is no
-part of the codebook, such as another name, must leave the labels as they are. In `directional`, a change must move the
+A check is of one of three kinds. In `minimum`, a sentence must get or lack labels. In `invariance`, a change that the
+codebook ignores, such as another name, must leave the labels as they are. In `directional`, a change must move the
 probability of a label in a direction: a negation must lower it. Failure rates are given for each capability and kind.
 
 Source: Ribeiro et al. (2020), "Beyond Accuracy: Behavioral Testing of NLP Models with CheckList".
@@ -187,7 +187,7 @@ def read_checks(path: Path, labels: Sequence[str]) -> Checks:
 
 
 def _place(path: Path, lines: Sequence[str], loc: Sequence[int | str]) -> str:
-    """The beginning of a message: file, line and key. TOML says no lines, so the tables are counted."""
+    """The beginning of a message: file, line and key. The TOML parser gives no lines, so the tables are counted."""
     keys = [str(part) for part in loc if not isinstance(part, int)]
     key = f"key `{keys[-1]}`: " if keys else ""
     heads = [number for number, line in enumerate(lines) if re.match(r"\s*\[\[\s*check\s*\]\]", line)]

@@ -28,7 +28,7 @@ from trainer.evaluation.metrics import defined, exact_match, group_sums
 MIN_ROWS, MIN_GROUPS = 20, 5
 """A value with fewer sentences, or in fewer groups, is pooled with the other rare values of its column."""
 MOST_VALUES = 15
-"""Most values of one column that are slices of their own."""
+"""Maximum number of values of one column that are slices of their own."""
 OTHER, UNKNOWN = "other values", "not stated"
 LEVEL = 0.05
 _NEGLIGIBLE = 1e-9
