@@ -50,7 +50,7 @@ class Choices:
 
 
 def check_words(**arguments: tuple[str, Any]) -> None:
-    """Check arguments that are one of a few words; each is given as its value and its `Literal`.
+    """Check arguments that allow only certain words; each is given as its value and its `Literal`.
 
     Raises:
         InputError: a value is not one of its words.
@@ -59,7 +59,7 @@ def check_words(**arguments: tuple[str, Any]) -> None:
         known = get_args(kind)
         if given not in known:
             near = did_you_mean(str(given), known)
-            raise InputError(f"`{name}` is {given!r}, which is not a choice{near}. Choose one of {', '.join(known)}.")
+            raise InputError(f"`{name}` is {given!r}, which is not allowed{near}. Choose one of {', '.join(known)}.")
 
 
 def check_paths(**arguments: object) -> None:

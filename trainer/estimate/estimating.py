@@ -55,7 +55,7 @@ def estimate_from(predictions: Predictions, audit: Audit, choices: Choices, text
     return _estimate(predictions, audit, places, items, groups, found, choices, notes)
 
 
-_GROUPS_ALONE = "each group is estimated from its own sentences, so the counts of groups need not add up to that of all"
+_GROUPS_ALONE = "each group is estimated from its own sentences, so their counts need not add up to the overall count"
 
 
 def _places_of(audit: Audit, places: Ints) -> Ints:
