@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -527,8 +528,25 @@ def test_cross_fitting_makes_that_sample_valid(store: Store, artefact: Path) -> 
     assert any("cross-fitted" in note for note in found.notes)
 
 
-def test_the_narrowest_plan_reads_everything(files: tuple[Path, Path]) -> None:
-    assert plan_audit(files[0], width=1e-6).plan.size == N
+def test_the_narrowest_plan_reads_everything_and_says_so(files: tuple[Path, Path]) -> None:
+    done = CliRunner().invoke(app, ["audit", "plan", str(files[0]), "--width", "0.000001"])
+
+    assert f"Label {N} sentences" in done.output
+    assert "That is the whole corpus" in done.output
+
+
+def test_the_command_after_a_plan_repeats_it(files: tuple[Path, Path]) -> None:
+    arguments = ["audit", "plan", str(files[0]), "--width", "0.15", "--labels", "aid", "--seed", "3"]
+    done = CliRunner().invoke(app, arguments)
+    after = shlex.split(done.output.partition("communique ")[2])
+
+    assert after == [*arguments, "--out", "to_label.csv"]
+    assert CliRunner().invoke(app, after).exit_code == 0
+    assert f"Label {len(Path('to_label.csv').read_text(encoding='utf-8').splitlines()) - 1} " in done.output
+    book = CliRunner().invoke(app, [*arguments, "--out", "plan.xlsx"])
+    assert book.exit_code == 2
+    assert "ends with .csv" in book.output
+    assert not Path("plan.xlsx").exists()
 
 
 def test_some_labels_in_quarters(files: tuple[Path, Path]) -> None:

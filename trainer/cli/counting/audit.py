@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labels.cli.terminal import console, print_next, table
 from labels.environment.settings import command, load_settings
 from labels.errors import InputError, counted
+
+if TYPE_CHECKING:
+    from trainer.estimate.sources import AuditPlan
 
 app = typer.Typer(no_args_is_help=True, help="Plan a labelled probability sample, and check its progress.")
 
@@ -47,6 +51,7 @@ CodebookOption = Annotated[
 
 @app.command(epilog="Example: communique audit plan --width 0.02 --by month --out to_label.csv")
 def plan(
+    context: typer.Context,
     predictions: PredictionsArgument = None,
     width: WidthOption = None,
     store: StoreOption = None,
@@ -66,9 +71,12 @@ def plan(
 
     Audits are simulated from the predictions, or from a labelled pilot if there is one.
     """
+    from labels.output.folders import free_name
     from labels.output.table_files import write_csv_table
     from trainer.estimate.sources import plan_audit
 
+    if out is not None and out.suffix.lower() != ".csv":
+        raise InputError(f"--out {out}: a plan is written as CSV. Name a file that ends with .csv.")
     if width is None:
         raise InputError("a plan needs the target width of the intervals. Add it, e.g. --width 0.02.")
     made = plan_audit(
@@ -86,11 +94,25 @@ def plan(
         confidence=confidence,
         seed=seed,
     )
+    _print_plan(made, width, assurance, by)
+    if out is not None:
+        write_csv_table(out, list(made.rows()))
+        console.print(f"Written to {out}: fill in `labels`, and set `state` to reviewed.")
+    else:
+        words = _given_words(context, without=("store", "codebook"))
+        print_next(
+            command("audit", "plan", *words, "--out", free_name("to_label.csv"), store=store or "", codebook=codebook)
+        )
+
+
+def _print_plan(made: AuditPlan, width: float, assurance: float, by: str) -> None:
     found = made.plan
     console.print(
         f"Label {counted(found.size, 'sentence')}: the intervals are then at most {width:g} wide with probability "
         f"{assurance:g}. Basis: {found.basis}."
     )
+    if found.size == found.sizes.sum():
+        console.print("That is the whole corpus: no smaller sample gives intervals this narrow. Try a larger --width.")
     rows = [
         (name, f"{size:,}", f"{drawn:,}", f"{drawn / size:.1%}")
         for name, size, drawn in zip(found.strata, found.sizes.tolist(), found.drawn.tolist(), strict=True)
@@ -102,11 +124,18 @@ def plan(
         for g, group in enumerate((*made.groups, ""))
     ]
     console.print(table(["label", by or "group", "width"], widths, align="llr"))
-    if out is not None:
-        write_csv_table(out, list(made.rows()))
-        console.print(f"Written to {out}: fill in `labels`, and set `state` to reviewed.")
-    else:
-        print_next(command("audit", "plan", "--width", f"{width:g}", "--out", "to_label.csv"))
+
+
+def _given_words(context: typer.Context, without: Collection[str]) -> list[str]:
+    """The arguments of this call, to repeat them in another command; arguments with their defaults are left out."""
+    words: list[str] = []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name not in without and source is not None and source.name == "COMMANDLINE":
+            words += [] if parameter.param_type_name == "argument" else [parameter.opts[0]]
+            words += [] if context.params[name] is True else [str(context.params[name])]
+    return words
 
 
 @app.command(epilog="Example: communique audit status --width 0.02")
