@@ -112,7 +112,7 @@ def design_of(store: Store, draw_ids: Collection[str] = ()) -> Design:
 
     Raises:
         NoSampleError: there is no probability sample, or nothing of one was labelled.
-        InputError: there is no such draw, or the corpus does not fit the frame of a draw.
+        InputError: there is no such draw, or the corpus does not fit the frame of a draw, or lacks sentences of it.
     """
     draws, decisions = _chosen(store, draw_ids), store.designs.decisions()
     corpus = store.designs.corpus()
@@ -219,7 +219,7 @@ def _strata(
     total = sum(len(one.items) for one in rounds)
     strata: list[Stratum] = []
     units: list[Unit] = []
-    withdrawn = 0
+    withdrawn, set_aside = 0, store.designs.count_set_aside()
     for number, one in enumerate(rounds):
         weight, last = len(one.items) / total, one.first.frame_last
         within = [s.id for s in corpus if last is None or s.number <= last]
@@ -227,6 +227,8 @@ def _strata(
         left = (one.first.frame_size or 0) - (len(within) - len(known))
         if left < 0:
             raise InputError(_misfit(store, one, len(within) - len(known)))
+        if left > set_aside:
+            raise InputError(_incomplete(store, one, len(within) - len(known)))
         withdrawn = max(withdrawn, left)
         if known:
             units += [Unit(identifier, len(strata)) for identifier in known if identifier in kept]
@@ -274,6 +276,16 @@ def _misfit(store: Store, one: _Round, found: int) -> str:
         f"{found} sentences that could have been drawn. The draw was imported from another store, or made by an "
         "earlier release, and documents were added since. Name other draws with --draws, or draw a new sample with "
         f"`{command('label', '--strategy', 'audit', store=store.name)}`."
+    )
+
+
+def _incomplete(store: Store, one: _Round, found: int) -> str:
+    """Sentences never leave the table of a store, so those of the frame that are not there were never added."""
+    return (
+        f"{store.name}: draw {one.first.id} was made from {one.first.frame_size} sentences, but the store has only "
+        f"{found} of them. The draw was imported from another store; a file of annotations has the decided sentences "
+        f"only. Add the documents first with `{command('ingest', 'FOLDER', store=store.name)}`, or use the store of "
+        "the draw."
     )
 
 

@@ -82,6 +82,12 @@ class Designs(Part):
         query = sa.select(table.c.number, table.c.id, table.c.document_id).where(table.c.boilerplate == "")
         return [CorpusSentence(*row) for row in self._rows(query.order_by(table.c.number))]
 
+    def count_set_aside(self) -> int:
+        """Return the number of stored sentences that are not to label: boilerplate, removed or replaced."""
+        table = tables.sentences
+        (count,) = self._column(sa.select(sa.func.count()).where(table.c.boilerplate != ""))
+        return count
+
     def decisions(self) -> Decisions:
         """Return the log of decisions, without those on documents that were removed."""
         with self._database.reading() as connection:
