@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import console, print_next, table
+from labels.cli.terminal import OverwriteOption, console, print_next, table
 from labels.environment.settings import command, load_settings
 from labels.errors import InputError, counted
 
@@ -66,12 +66,13 @@ def plan(
     out: Annotated[
         Path | None, typer.Option("--out", help="Table of the drawn sentences (.csv), to label and give to `estimate`.")
     ] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Plan how many sentences to label, and which, for intervals of a target width.
 
     Audits are simulated from the predictions, or from a labelled pilot if there is one.
     """
-    from labels.output.folders import free_name
+    from labels.output.folders import free_name, refuse_existing
     from labels.output.table_files import write_csv_table
     from trainer.estimate.sources import plan_audit
 
@@ -79,6 +80,8 @@ def plan(
         raise InputError(f"--out {out}: a plan is written as CSV. Name a file that ends with .csv.")
     if width is None:
         raise InputError("a plan needs the target width of the intervals. Add it, e.g. --width 0.02.")
+    if out is not None:
+        refuse_existing(out, overwrite=overwrite)
     made = plan_audit(
         predictions,
         width=width,
