@@ -101,6 +101,13 @@ def matched(predictions: Predictions, audit: Audit) -> tuple[Predictions, Ints]:
                 f"'{example}'. The estimate needs all of them: predict the corpus again."
             )
         predictions = predictions.only(inside)
+    elif audit.frame is not None and abs(audit.frame - len(predictions.ids)) > audit.slack:
+        raise InputError(
+            f"by its sizes and probabilities, the sample was drawn from {audit.frame:,.0f} sentences, but "
+            f"{predictions.source} has {len(predictions.ids):,}. The sample must be drawn from all that was predicted: "
+            "predict the whole corpus, keep the rows of every stratum, and fix `stratum_size` or "
+            "`inclusion_probability` if they are wrong."
+        )
     places = pd.Index(predictions.ids).get_indexer(list(audit.ids))
     if (places < 0).any():
         outside = [one for one, place in zip(audit.ids, places, strict=True) if place < 0]
@@ -160,7 +167,8 @@ def refuse_missing(audit: Audit, choices: Choices) -> None:
     share = missing.total() / max(len(audit.ids), 1)
     if missing.total() == len(audit.ids):
         raise InputError(
-            "no sentence of the sample has gold labels. Label the sample, or adjudicate disputed sentences."
+            "no sentence of the sample has gold labels. Label the sample, or adjudicate disputed sentences; in a "
+            "table, fill in `labels` and set `state` to reviewed."
         )
     if share > MOST_MISSING and choices.missing == "refuse":
         reasons = ", ".join(f"{count} {reason}" for reason, count in missing.most_common())

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from labels.codebook.schema import codebook_from_dict
 from labels.errors import DataError, InputError
+from labels.exchange.driver import export_file, import_file
 from labels.records import Document, Sentence
 from labels.sampling.drawing import DrawRequest
 from labels.sampling.strategies import next_assignment
@@ -130,6 +131,70 @@ def test_a_column_of_each_label_and_strata(files: tuple[Path, Path]) -> None:
     assert low is not None
     assert high is not None
     assert low <= gold[:, 0].mean() <= high
+
+
+def stratified(gold: np.ndarray) -> list[dict[str, Any]]:
+    """A sample of each fourth of 200 sentences and each tenth of 400."""
+    return [
+        {"sentence_id": f"s{i}", "labels": "|".join(one for one, own in zip(LABELS, gold[i], strict=True) if own),
+         "state": "reviewed", "stratum": "a" if i < 200 else "b", "stratum_size": 200 if i < 200 else 400,
+         "inclusion_probability": 0.25 if i < 200 else 0.1}
+        for i in [*range(0, 200, 4), *range(200, 600, 10)]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: [row for row in rows if row["stratum"] == "a"], "drawn from 200 sentences, but .* has 600"),
+        (lambda rows: rows[3:], "'a' has 47 of 200 .* 0.235, but its `inclusion_probability` is 0.25"),
+        (lambda rows: [row | {"inclusion_probability": 0.5} for row in rows], "`inclusion_probability` is 0.5"),
+        (lambda rows: [row | {"stratum_size": "", "inclusion_probability": 0.5} for row in rows], "from 180 sentences"),
+        (lambda rows: [rows[0] | {"stratum_size": 300}, *rows[1:]], "another `stratum_size`"),
+        (lambda rows: [row | {"codebook_hash": "other"} for row in rows], "coded with codebook other"),
+        (lambda rows: [row | {"state": "unfinished"} for row in rows], "labels although `state` is unfinished"),
+    ],
+)
+def test_a_sample_that_contradicts_itself_or_the_corpus_is_refused(
+    files: tuple[Path, Path], change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], message: str
+) -> None:
+    sample = write("wrong.csv", change(stratified(corpus()[1])))
+    with pytest.raises(InputError, match=message):
+        estimate(files[0], sample=sample)
+
+
+def test_a_corpus_with_missing_predictions_is_refused(files: tuple[Path, Path]) -> None:
+    rows, gold = corpus()
+    sample = stratified(gold)
+    drawn = {row["sentence_id"] for row in sample}
+    fewer = [row for row in rows if row["sentence_id"] in drawn or row["source"] == "wire"]
+    with pytest.raises(InputError, match=r"600 sentences, but fewer\.csv has 390"):
+        estimate(write("fewer.csv", fewer), sample=write("sample.csv", sample))
+
+
+def test_none_and_filled_unfinished_rows_are_decisions(files: tuple[Path, Path]) -> None:
+    rows = stratified(corpus()[1])
+    expected = estimate(files[0], sample=write("blank.csv", rows)).cells
+    filled = [row | {"labels": row["labels"] or "none", "state": "unfinished"} for row in rows]
+
+    assert estimate(files[0], sample=write("none.csv", filled)).cells == expected
+    half = [*filled[:-2], *(row | {"labels": ""} for row in filled[-2:])]
+    assert estimate(files[0], sample=write("half.csv", half)).missing == {"unfinished": 2}
+
+
+def test_strata_that_were_left_out_are_found_by_probability(files: tuple[Path, Path]) -> None:
+    rows = stratified(corpus()[1])
+    bare = [{name: row[name] for name in ("sentence_id", "labels", "inclusion_probability")} for row in rows]
+    whole, found = (estimate(files[0], sample=write("s.csv", one)) for one in (rows, bare))
+
+    assert found.cells == whole.cells
+    assert any("no column `stratum`" in note for note in found.notes)
+
+
+def test_a_sample_without_rows_says_so(files: tuple[Path, Path]) -> None:
+    Path("empty.csv").write_text("sentence_id,labels,inclusion_probability\n", encoding="utf-8")
+    with pytest.raises(DataError, match="there are no rows"):
+        estimate(files[0], sample="empty.csv")
 
 
 def test_the_command_writes_tables_plot_and_methods(files: tuple[Path, Path]) -> None:
@@ -341,6 +406,16 @@ def test_predictions_must_cover_the_corpus(store: Store) -> None:
         estimate(path, store=store)
 
 
+def test_an_imported_sample_needs_the_whole_corpus(store: Store) -> None:
+    label(store, 100)
+    path = predictions_of(store)
+    export_file(store, Path("out.jsonl"), BOOK)
+    with Store("other.db") as other:
+        import_file(other, Path("out.jsonl"), BOOK)
+        with pytest.raises(InputError, match=r"made from 400 sentences.*only 100 of them.*communique ingest"):
+            estimate(path, store=other)
+
+
 def test_codebook_versions_must_agree(store: Store) -> None:
     label(store, 100)
     path = predictions_of(store)
@@ -442,6 +517,17 @@ def test_a_plan_draws_a_sample_that_estimate_reads(files: tuple[Path, Path]) -> 
     assert found.high is not None
     assert found.high - found.low <= 0.2
     assert found.low <= gold[:, 0].mean() <= found.high
+
+
+def test_a_plan_never_replaces_a_table(files: tuple[Path, Path]) -> None:
+    Path("plan.csv").write_text("hand coding", encoding="utf-8")
+    arguments = ["audit", "plan", str(files[0]), "--width", "0.2", "--out", "plan.csv"]
+    done = CliRunner().invoke(app, arguments)
+
+    assert done.exit_code == 2
+    assert "--overwrite" in done.output
+    assert Path("plan.csv").read_text(encoding="utf-8") == "hand coding"
+    assert CliRunner().invoke(app, [*arguments, "--overwrite"]).exit_code == 0
 
 
 def test_a_pilot_of_useless_predictions_asks_for_more(files: tuple[Path, Path]) -> None:

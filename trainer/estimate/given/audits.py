@@ -36,6 +36,7 @@ class Audit:
         corpus: ids of the sentences whose shares can be estimated; None for those of the predictions.
         notes: remarks for readers of the figures.
         provenance: where each part of the sample comes from.
+        frame, slack: number of sentences that the strata have together, or None, and by how much it may be wrong.
     """
 
     labels: tuple[str, ...]
@@ -52,6 +53,8 @@ class Audit:
     codebook_hash: str = ""
     notes: Sequence[str] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
+    frame: float | None = None
+    slack: float = 0.5
 
     @property
     def missing(self) -> Counter[str]:
