@@ -33,6 +33,12 @@ def later_versions(codebook: Codebook) -> frozenset[str]:
     return frozenset(hashes[hashes.index(codebook.hash) + 1 :]) if hashes else frozenset()
 
 
+def shipped_version(codebook_hash: str) -> str:
+    """Return the shipped version with this hash as NAME@VERSION; empty if none has it."""
+    versions = (version for version in shipped_codebooks() if "@" in version)
+    return next((version for version in versions if load_codebook(version).hash == codebook_hash), "")
+
+
 def _line_of(codebook: Codebook) -> tuple[str, list[Codebook]]:
     """Return the shipped name of a codebook and all its shipped versions, oldest first; empty if it is not shipped."""
     for name in (shipped for shipped in shipped_codebooks() if "@" not in shipped):

@@ -12,7 +12,7 @@ import numpy as np
 from labels.errors import InputError, counted, did_you_mean
 from labels.text.duplicates import near_duplicates_of
 from trainer.estimate.estimators import Bools, Ints
-from trainer.estimate.given.audits import Audit
+from trainer.estimate.given.audits import Audit, codebook_name
 from trainer.estimate.given.domains import PERIODS, Groups
 from trainer.estimate.given.predictions import Predictions
 from trainer.estimate.results import Unit
@@ -85,10 +85,11 @@ def matched(predictions: Predictions, audit: Audit) -> tuple[Predictions, Ints]:
     import pandas as pd
 
     if audit.codebook_hash and predictions.codebook_hash and audit.codebook_hash != predictions.codebook_hash:
+        own, model = codebook_name(audit.codebook_hash), codebook_name(predictions.codebook_hash)
+        read = f", or use --codebook {model} to read the decisions under the model's version; a note then says so"
         raise InputError(
-            f"the sample was coded with codebook {audit.codebook_hash}, but {predictions.source} was predicted by a "
-            f"model of codebook {predictions.codebook_hash}. Predict with a model of the same version, or name the "
-            "model's version with --codebook (see `communique codebook migrate`)."
+            f"the sample was coded with codebook {own}, but {predictions.source} was predicted by a model of codebook "
+            f"{model}. Predict with a model of the same version{read if audit.corpus is not None else ''}."
         )
     if audit.corpus is not None:
         inside = np.fromiter((one in audit.corpus for one in predictions.ids), dtype=bool, count=len(predictions.ids))

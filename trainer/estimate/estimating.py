@@ -18,7 +18,7 @@ from trainer.estimate.arrays import (
 )
 from trainer.estimate.checking import Choices, Texts, matched, refuse_missing, training_notes, unaudited_notes
 from trainer.estimate.estimators import Floats, Ints
-from trainer.estimate.given.audits import Audit
+from trainer.estimate.given.audits import Audit, codebook_name
 from trainer.estimate.given.domains import PERIODS, Groups, groups_of, listed
 from trainer.estimate.given.predictions import Predictions
 from trainer.estimate.results import Cell, Change, Estimate, Figure, Unit
@@ -146,7 +146,7 @@ def _estimate(
         provenance={
             "predictions": predictions.source,
             "model": predictions.model_id or "unknown",
-            "codebook": predictions.codebook_hash or audit.codebook_hash or "unknown",
+            "codebook": _codebook(predictions.codebook_hash or audit.codebook_hash),
             "sentences of the corpus": str(len(predictions.ids)),
             "documents of the corpus": str(int(items.document.max()) + 1),
             **audit.provenance,
@@ -155,6 +155,11 @@ def _estimate(
         sample_rows=_sample_rows(predictions.labels, audit, found, groups),
         corpus_rows=_corpus_rows(predictions.labels, found, names),
     )
+
+
+def _codebook(codebook_hash: str) -> str:
+    name = codebook_name(codebook_hash)
+    return f"{name} ({codebook_hash})" if name != codebook_hash else codebook_hash or "unknown"
 
 
 _WHOLE = np.ones((1, 1), dtype=bool)

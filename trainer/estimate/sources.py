@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from trainer.estimate.arrays import sentence_items
 from trainer.estimate.checking import Choices, Missing, Texts, check_paths, check_words, matched
 from trainer.estimate.estimating import estimate_from
 from trainer.estimate.given.audit_files import read_audit
-from trainer.estimate.given.audits import Audit, stored_audit
+from trainer.estimate.given.audits import Audit, known_codebook, stored_audit
 from trainer.estimate.given.crossfitting import crossfitted_predictions
 from trainer.estimate.given.domains import columns_for, groups_of
 from trainer.estimate.given.predictions import (
@@ -31,7 +32,7 @@ from trainer.estimate.given.predictions import (
 from trainer.estimate.plans import Pilot, Plan, confidence_sequence, plan_sample, strata_of
 from trainer.estimate.results import Estimate, Figure, Unit
 from trainer.estimate.shares import Estimand
-from trainer.model.model import Manifest, read_manifest
+from trainer.model.model import CODEBOOK, Manifest, read_manifest
 
 if TYPE_CHECKING:
     from labels.store import Store
@@ -85,11 +86,12 @@ def estimate(
     """
     check_words(unit=(unit, Unit), estimand=(estimand, Estimand), missing=(missing, Missing))
     check_paths(predictions=predictions, sample=sample)
-    manifest = read_manifest(Path(artefact)) if artefact is not None else None
+    folder = Path(artefact) if artefact is not None else None
+    manifest = read_manifest(folder) if folder else None
     choices = Choices(
         by, unit, estimand, missing, confidence, seed, allow_unaudited, _training(manifest), crossfitted=crossfit
     )
-    with _given(predictions, store, sample, manifest, model, codebook, draws, by, crossfit=crossfit) as given:
+    with _given(predictions, store, sample, folder, model, codebook, draws, by, crossfit=crossfit) as given:
         for label in labels:
             _position(given.predictions.labels, label)
         return estimate_from(given.predictions, given.audit(), choices, given.texts).only(labels)
@@ -109,7 +111,7 @@ def _given(
     predictions: str | Path | None,
     store: Store | str | Path | None,
     sample: str | Path | None,
-    manifest: Manifest | None,
+    artefact: Path | None,
     model: str,
     codebook: Codebook | str | Path | None,
     draws: Collection[str],
@@ -132,12 +134,18 @@ def _given(
         return
     from labels.store import Store as OpenStore
 
-    opened = store if isinstance(store, OpenStore) else OpenStore(store, create=False)
     try:
-        yield _from_store(opened, predictions, manifest, model, codebook, draws, by, crossfit=crossfit)
+        opened = store if isinstance(store, OpenStore) else OpenStore(store, create=False)
+    except InputError as error:
+        raise InputError(f"{error} {_ELSEWHERE}") from None
+    try:
+        yield _from_store(opened, predictions, artefact, model, codebook, draws, by, crossfit=crossfit)
     finally:
         if opened is not store:
             opened.close()
+
+
+_ELSEWHERE = "If there is a labelled sample elsewhere, name its store (--store) or its table (--sample)."
 
 
 def _training(manifest: Manifest | None) -> Collection[str] | None:
@@ -147,7 +155,7 @@ def _training(manifest: Manifest | None) -> Collection[str] | None:
 def _from_store(
     store: Store,
     predictions: str | Path | None,
-    manifest: Manifest | None,
+    artefact: Path | None,
     model: str,
     codebook: Codebook | str | Path | None,
     draws: Collection[str],
@@ -160,9 +168,9 @@ def _from_store(
         return [known.get(one, "") for one in ids]
 
     if crossfit:
-        found = crossfitted_predictions(
-            store, manifest, _codebook(store, codebook, manifest.codebook_hash if manifest else "")
-        )
+        manifest = read_manifest(artefact) if artefact else None
+        own = _codebook(store, codebook, manifest.codebook_hash if manifest else "", artefact)
+        found = crossfitted_predictions(store, manifest, own)
     elif predictions is not None:
         found = read_predictions(Path(predictions), [one for one in columns_for(by) if one not in FACTS])
         found = replace(found, columns={**facts_of(store, found), **found.columns})
@@ -170,22 +178,21 @@ def _from_store(
         found = stored_predictions(store, model)
 
     def audit() -> Audit:
-        return stored_audit(store, _codebook(store, codebook, found.codebook_hash), found.labels, draws)
+        own = partial(_codebook, store, codebook, found.codebook_hash, artefact)
+        try:
+            return stored_audit(store, own, found.labels, draws)
+        except NoSampleError as error:
+            raise NoSampleError(
+                f"{error} For a sample elsewhere, name its store (--store) or table (--sample)."
+            ) from None
 
     return _Given(found, audit, texts)
 
 
-def _codebook(store: Store, given: Codebook | str | Path | None, hash_: str) -> Codebook:
-    if isinstance(given, Codebook):
-        return given
-    if given is not None:
-        return load_codebook(given)
-    known = store.codebooks.all()
-    if hash_ in known:
-        return known[hash_]
-    raise InputError(
-        f"{store.name} does not have the codebook of the predictions ({hash_ or 'unknown'}). Name it with --codebook."
-    )
+def _codebook(store: Store, given: Codebook | str | Path | None, hash_: str, artefact: Path | None) -> Codebook:
+    if given is None:
+        return known_codebook(store, hash_, load_codebook(artefact / CODEBOOK) if artefact else None)
+    return given if isinstance(given, Codebook) else load_codebook(given)
 
 
 def _file_texts(path: Path) -> Texts:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from labels.codebook.schema import codebook_from_dict
+from labels.codebook.schema import codebook_from_dict, load_codebook
 from labels.errors import DataError, InputError
 from labels.exchange.driver import export_file, import_file
 from labels.records import Document, Sentence
@@ -424,6 +424,40 @@ def test_codebook_versions_must_agree(store: Store) -> None:
         estimate(path, store=store)
     with pytest.raises(InputError, match="coded with codebook"):
         estimate(path, store=store, codebook=BOOK)
+
+
+def test_decisions_under_another_version_are_named(store: Store) -> None:
+    label(store, 100)
+    later = BOOK.model_copy(update={"version": "2.0"})
+    path = predictions_of(store)
+    path.write_text(path.read_text(encoding="utf-8").replace(BOOK.hash, later.hash), encoding="utf-8")
+
+    found = estimate(path, store=store, codebook=later)
+
+    assert any(
+        note.startswith(f"100 sentences of the sample were coded with small@{BOOK.version}") for note in found.notes
+    )
+    assert found.provenance["codebook of the gold labels"] == f"small@2.0 ({later.hash})"
+
+
+def test_the_shipped_codebook_of_predictions_is_found(store: Store) -> None:
+    label(store, 20)
+    path = predictions_of(store)
+    shipped = load_codebook("diplomatic@1.1.0")
+    path.write_text(path.read_text(encoding="utf-8").replace(BOOK.hash, shipped.hash), encoding="utf-8")
+
+    with pytest.raises(InputError, match=r"the label 'aid', which .* 1\.1\.0 does not"):
+        estimate(path, store=store)
+
+
+def test_a_plan_from_scores_needs_no_codebook(store: Store) -> None:
+    store.scores.add_model(model(codebook_hash="0" * 16))
+    chances = {one.number: (0.7 if i % 2 else 0.1, 0.2) for i, one in enumerate(store.scores.unscored("m", 1000))}
+    store.scores.add("m", [(number, own, 0.5, 0.5, max(own)) for number, own in chances.items()])
+
+    assert plan_audit(store=store, width=0.2).plan.size > 0
+    with pytest.raises(InputError, match=r"no probability sample.*--sample"):
+        estimate(store=store)
 
 
 def test_a_store_or_a_sample_is_needed(files: tuple[Path, Path], store: Store) -> None:

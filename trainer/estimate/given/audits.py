@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from labels.codebook.releases import shipped_version
+from labels.codebook.schema import load_codebook
 from labels.errors import InputError, counted, did_you_mean
 from labels.gold import Resolution, resolve
 from labels.sampling.combination import Design, design_of
@@ -16,6 +18,7 @@ from trainer.estimate.estimators import Bools, Floats, Ints
 
 if TYPE_CHECKING:
     from labels.codebook.schema import Codebook
+    from labels.records import Annotation
     from labels.store import Store
 
 SKIPPED, DISPUTED, UNFINISHED, UNDECIDED = "skipped", "disputed", "unfinished", "undecided after a codebook change"
@@ -119,10 +122,32 @@ class Audit:
 # -- from a store
 
 
-def stored_audit(store: Store, codebook: Codebook, labels: Sequence[str], draws: Collection[str] = ()) -> Audit:
+def known_codebook(store: Store, codebook_hash: str, carried: Codebook | None = None) -> Codebook:
+    """Return the codebook with a hash: of the store, a shipped one, or the one that an artefact carries.
+
+    Raises:
+        InputError: it is none of them.
+    """
+    stored = store.codebooks.all()
+    if codebook_hash in stored:
+        return stored[codebook_hash]
+    if shipped := shipped_version(codebook_hash):
+        return load_codebook(shipped)
+    if carried is not None and carried.hash == codebook_hash:
+        return carried
+    raise InputError(
+        f"{store.name} does not have the codebook of the predictions ({codebook_hash or 'unknown'}). Name it with "
+        "--codebook, e.g. the codebook.toml in the folder of the model."
+    )
+
+
+def stored_audit(
+    store: Store, codebook: Callable[[], Codebook], labels: Sequence[str], draws: Collection[str] = ()
+) -> Audit:
     """Return the sample that a store's draws form, with its gold.
 
     Args:
+        codebook: returns the codebook; not called if there is no sample.
         labels: the labels of the predictions, in order.
         draws: ids of the draws to use; empty for all.
 
@@ -130,9 +155,11 @@ def stored_audit(store: Store, codebook: Codebook, labels: Sequence[str], draws:
         InputError: see `labels.sampling.combination.design_of`; or the codebook lacks a label of the predictions.
         CodebookError: see `labels.gold.resolve`.
     """
-    _check_labels(codebook, labels)
     design = design_of(store, draws)
-    resolution = resolve(store.events.all(), codebook, store.codebooks.history())
+    book = codebook()
+    _check_labels(book, labels)
+    events = store.events.all()
+    resolution = resolve(events, book, store.codebooks.history())
     reasons = _reasons(resolution)
     outside = set(resolution.not_sentences)
     gold = np.full((len(design.units), len(labels)), np.nan)
@@ -161,9 +188,17 @@ def stored_audit(store: Store, codebook: Codebook, labels: Sequence[str], draws:
         drawn,
         drawn / sizes,
         {one.id for one in design.corpus},
-        codebook.hash,
-        _notes(design, sum(one.sentence_id in outside for one in design.units)),
-        {"gold": store.name, "draws": ", ".join(design.draws), "combination of draws": design.rule},
+        book.hash,
+        [
+            *_notes(design, sum(one.sentence_id in outside for one in design.units)),
+            *_other_codebooks(store, design, events, book),
+        ],
+        {
+            "gold": store.name,
+            "codebook of the gold labels": f"{book.name}@{book.version} ({book.hash})",
+            "draws": ", ".join(design.draws),
+            "combination of draws": design.rule,
+        },
     )
 
 
@@ -201,6 +236,29 @@ def _notes(design: Design, outside: int) -> list[str]:
         removed = f" (documents {_listed(design.removed_documents)})" if design.removed_documents else ""
         notes.append(f"{what} left the store since the draw{removed} and are not part of the estimate")
     return notes
+
+
+def _other_codebooks(store: Store, design: Design, events: Sequence[Annotation], codebook: Codebook) -> list[str]:
+    """A remark on decisions of the sample that were made with another version of the codebook."""
+    drawn = {one.sentence_id for one in design.units}
+    stored = store.codebooks.all()
+    read = codebook_name(codebook.hash, stored)
+    last = {one.sentence_id: one.codebook_hash for one in events if one.sentence_id in drawn and one.codebook_hash}
+    counts = Counter(known for known in last.values() if known != codebook.hash)
+    return [
+        f"{counted(count, 'sentence')} of the sample {'was' if count == 1 else 'were'} coded with "
+        f"{codebook_name(known, stored)}, and the labels are read as those of {read}; if the rules of a label differ, "
+        "its share follows the rules of the coders"
+        for known, count in counts.items()
+    ]
+
+
+def codebook_name(codebook_hash: str, stored: Mapping[str, Codebook] | None = None) -> str:
+    """Return how a codebook is named with --codebook: as NAME@VERSION if it is shipped or stored, else its hash."""
+    if shipped := shipped_version(codebook_hash):
+        return shipped
+    found = (stored or {}).get(codebook_hash)
+    return f"{found.name}@{found.version}" if found else codebook_hash
 
 
 def _listed(ids: Sequence[str], shown: int = 5) -> str:
