@@ -35,11 +35,8 @@ class Codebooks(Part):
 
     def all(self) -> dict[str, Codebook]:
         """Return all versions in the store, by hash."""
-        from labels.codebook.schema import parse_codebook
-
-        table = tables.codebooks
-        rows = self._rows(sa.select(table).order_by(table.c.name, table.c.version))
-        return {row.hash: parse_codebook(row.content, f"codebook {row.hash} of {self._database.url}") for row in rows}
+        with self._database.reading() as connection:
+            return _versions(connection, self._database.url)
 
     def get(self, reference: str) -> Codebook:
         """Return the version identified by NAME@VERSION, NAME@HASH or a hash.
@@ -109,30 +106,18 @@ class Codebooks(Part):
 
     def migrations(self) -> list[CodebookMigration]:
         """Return all recorded migrations, oldest first."""
-        table = tables.codebook_migrations
-        return [CodebookMigration(**row._mapping) for row in self._rows(sa.select(table).order_by(table.c.created_at))]
+        with self._database.reading() as connection:
+            return _migrations(connection)
 
     def history(self) -> CodebookHistory:
         """Return all versions in the store and the recorded changes between them."""
-        from labels.codebook.changes import step_from_json
-        from labels.codebook.reading import CodebookHistory, Edge
-
-        edges = (
-            Edge(row.old_hash, row.new_hash, tuple(step_from_json(step) for step in row.steps))
-            for row in self.migrations()
-        )
-        return CodebookHistory(self.all(), tuple(edges))
+        with self._database.reading() as connection:
+            return history_in(connection, self._database.url)
 
     def of_decisions(self) -> dict[str, int]:
         """Count the standing reviews and adjudications by the hash of the version they were made under."""
-        events, decisions = tables.events, tables.decisions
-        query = (
-            sa.select(events.c.codebook_hash, sa.func.count())
-            .join(decisions, decisions.c.seq == events.c.seq)
-            .where(decisions.c.state == "reviewed")
-            .group_by(events.c.codebook_hash)
-        )
-        return {row[0]: int(row[1]) for row in self._rows(query)}
+        with self._database.reading() as connection:
+            return decisions_by_codebook(connection)
 
     def refuse_foreign(self, used: Codebook) -> None:
         """Check that a codebook has to do with the decisions in the store.
@@ -176,6 +161,44 @@ def codebook_in_use(reference: str, store: str) -> tuple[Codebook, str]:
         return find_codebook(reference, store), ""
     with closing(database):
         return Codebooks(database).in_use(reference)
+
+
+def history_in(connection: sa.Connection, store: str) -> CodebookHistory:
+    """Return all versions in a store and the recorded changes between them; `store` is its name for messages."""
+    from labels.codebook.changes import step_from_json
+    from labels.codebook.reading import CodebookHistory, Edge
+
+    edges = (
+        Edge(row.old_hash, row.new_hash, tuple(step_from_json(step) for step in row.steps))
+        for row in _migrations(connection)
+    )
+    return CodebookHistory(_versions(connection, store), tuple(edges))
+
+
+def _versions(connection: sa.Connection, store: str) -> dict[str, Codebook]:
+    from labels.codebook.schema import parse_codebook
+
+    table = tables.codebooks
+    rows = connection.execute(sa.select(table).order_by(table.c.name, table.c.version))
+    return {row.hash: parse_codebook(row.content, f"codebook {row.hash} of {store}") for row in rows}
+
+
+def _migrations(connection: sa.Connection) -> list[CodebookMigration]:
+    table = tables.codebook_migrations
+    rows = connection.execute(sa.select(table).order_by(table.c.created_at))
+    return [CodebookMigration(**row._mapping) for row in rows]
+
+
+def decisions_by_codebook(connection: sa.Connection) -> dict[str, int]:
+    """Count the standing reviews and adjudications by the hash of the version they were made under."""
+    events, decisions = tables.events, tables.decisions
+    query = (
+        sa.select(events.c.codebook_hash, sa.func.count())
+        .join(decisions, decisions.c.seq == events.c.seq)
+        .where(decisions.c.state == "reviewed")
+        .group_by(events.c.codebook_hash)
+    )
+    return {row[0]: int(row[1]) for row in connection.execute(query)}
 
 
 def insert_codebooks(connection: sa.Connection, codebooks: Iterable[Codebook]) -> None:

@@ -23,6 +23,7 @@ from labels.store.database import Database, batches, count_rows, insert_new, row
 from labels.store.events import erased_among
 from labels.store.queues.designs import Decisions, decision_rows
 from labels.store.upkeep.backups import opened_copy
+from labels.store.upkeep.merged_codebooks import unrelated_codebooks
 from labels.store.upkeep.merged_events import Log, Standing, merge_events, standing_in
 from labels.store.upkeep.merged_texts import Texts, merge_texts
 from labels.store.upkeep.names import merge_former_names, names_in_merge, people_of
@@ -152,7 +153,8 @@ class _Merge:
             InputError: the stores contradict each other.
         """
         before = standing_in(self._here)
-        self._refuse([*self._codebook_conflicts(), *self._row_conflicts()])
+        foreign = unrelated_codebooks(self._here, self._there, self._name)
+        self._refuse([*self._codebook_conflicts(), *self._row_conflicts(), *foreign])
         amounts = [self._copied("codebook versions", tables.codebooks)]
         self._copied("", tables.codebook_migrations)
         texts = merge_texts(self._here, self._there)

@@ -119,3 +119,31 @@ def test_stores_that_contradict_each_other_are_refused(laptops: None) -> None:
     message = refuse("store", "merge", "ben.db")
     assert "ben.db: this store cannot be merged: codebook small@1 has different content there" in message
     assert run("store", "merge", "ben.db", "--same-versions").exit_code == 0
+
+
+WEATHER = 'name = "weather"\n[[labels]]\nname = "rain"\nkey = "r"\ndefinition = "It rains."\n'
+
+
+def test_a_store_under_an_unrelated_codebook_is_refused(laptops: None) -> None:
+    Path("weather.toml").write_text(WEATHER, encoding="utf-8")
+    succeed("ingest", "ana.txt", "--store", "wet.db")
+    asked = ("label", "--annotator", "eva", "--size", "6", "--store", "wet.db", "--codebook", "weather.toml")
+    succeed(*asked, typed="r\nr\nq\n")
+    succeed("store", "merge", "ana.db")
+
+    message = refuse("store", "merge", "wet.db")
+    assert "its decisions were made under codebook 'weather' 1" in message
+    assert "and the decisions here under 'small' 1" in message
+    assert "Nothing was changed." in message
+    # Two stores that are merged into a new one are compared with each other as well.
+    assert "'weather'" in refuse("store", "merge", "ben.db", "wet.db", "--store", "new.db")
+
+
+def test_later_versions_of_a_codebook_are_merged(laptops: None) -> None:
+    Path("later.toml").write_text(f'{BOOK}[[labels]]\nname = "visit"\nkey = "v"\n', encoding="utf-8")
+    shutil.copy("ben.txt", "eva.txt")
+    succeed("ingest", "eva.txt", "--store", "eva.db")
+    asked = ("label", "--annotator", "eva", "--size", "6", "--store", "eva.db", "--codebook", "later.toml")
+    succeed(*asked, typed="v\nq\n")
+    succeed("store", "merge", "ana.db")
+    assert "new here" in succeed("store", "merge", "eva.db", "--same-versions")
