@@ -254,10 +254,18 @@ def _sampled_strata(one: _Round, weight: float, number: int) -> list[Stratum]:
     if unread := sorted(one.strata - first.keys()):
         raise InputError(
             f"draw {one.first.id}: no sentence of stratum '{unread[0]}' has been reached yet, so nothing is known "
-            "about it. Label more of the draw."
+            f"about it. Label {counted(_distance(one, unread), 'more sentence')} of the draw; its order is random."
         )
     return [Stratum(name, max(_size(one, item, drawn[name]), drawn[name]), drawn[name], weight, number)
             for name, item in first.items()]  # fmt: skip
+
+
+def _distance(one: _Round, strata: Collection[str]) -> int:
+    """How many more sentences of a draw are to be labelled until each of these strata has one."""
+    places = [(place if item.position is None else item.position, item) for place, item in enumerate(one.first.items)]
+    order = [item.stratum for _, item in sorted(places, key=lambda pair: pair[0])]
+    ends = [order.index(name) + 1 for name in strata if name in order]
+    return max(max(ends, default=len(order)) - len(one.items), 1)
 
 
 def _size(one: _Round, item: DrawItem, drawn: int) -> int:
