@@ -39,7 +39,7 @@ def estimate_from(predictions: Predictions, audit: Audit, choices: Choices, text
     if not 0 < choices.confidence < 1:
         raise InputError(f"the confidence is {choices.confidence:g}. Choose a number between 0 and 1, such as 0.95.")
     predictions, places = matched(predictions, audit)
-    notes = [*audit.notes, *training_notes(predictions, audit, places, choices, texts)]
+    notes = [*audit.notes, *predictions.notes, *training_notes(predictions, audit, places, choices, texts)]
     refuse_missing(audit, choices)
     groups = groups_of(predictions, choices.by)
     if groups.unparsed:

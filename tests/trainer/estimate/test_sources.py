@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,17 +17,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from communique import Classifier
 from labels.codebook.schema import codebook_from_dict, load_codebook
-from labels.errors import DataError, InputError
+from labels.errors import DataError, InputError, counted
 from labels.exchange.driver import export_file, import_file
 from labels.records import Document, Sentence
 from labels.sampling.drawing import DrawRequest
 from labels.sampling.strategies import next_assignment
-from labels.store import Store, now
+from labels.store import Draw, Store, now
 from tests.labels.store.builders import decision, model
 from trainer.cli import app
 from trainer.estimate.given.domains import period_of
 from trainer.estimate.plans import confidence_sequence
+from trainer.estimate.published import saving
 from trainer.estimate.published.saving import load_estimate, save_estimate
 from trainer.estimate.sources import estimate, plan_audit, watched_shares
 
@@ -234,16 +237,18 @@ Change = Callable[[list[dict[str, Any]], list[dict[str, Any]]], object]
     ("change", "message"),
     [
         (lambda _, s: s[0].update(sentence_id="elsewhere"), "not in predictions.csv"),
-        (lambda _, s: s[3].update(inclusion_probability=0), r"sample.csv:4: `inclusion_probability` must be in"),
-        (lambda _, s: s[3].update(inclusion_probability=""), "sample.csv:4: `inclusion_probability`"),
+        (lambda _, s: s[3].update(inclusion_probability=0),
+         r"sample.csv: row 4 below the header, sentence 's\d+': `inclusion_probability` must be in"),
+        (lambda _, s: s[3].update(inclusion_probability=""), r"row 4 below the header.*`inclusion_probability`"),
         (lambda _, s: [row.pop("inclusion_probability") for row in s], "--strategy audit"),
         (lambda p, _: p[7].update({"p:aid": ""}), "a missing probability.*'s7'"),
         (lambda p, _: p[7].update({"p:aid": 1.5}), r"not in \[0, 1\]"),
         (lambda p, _: p.append(p[0]), "'s0' occurs twice"),
         (lambda _, s: s.append(s[0]), "occurs twice"),
-        (lambda _, s: s[0].update(labels="aide"), r"sample.csv:1: 'aide' is not a label.*did you mean 'aid'"),
+        (lambda _, s: s[0].update(labels="aide"), r"row 1 below the header.*'aide' is not a label.*did you mean 'aid'"),
         (lambda p, _: p[7].update(model_id="other"), "`model_id` has several values"),
-        (lambda _, s: [row.update(stratum="one" if i else "alone") for i, row in enumerate(s)], "stratum 'alone'"),
+        (lambda _, s: [row.update(stratum="one" if i else "alone") for i, row in enumerate(s)],
+         r"stratum 'alone'.*give the rows of both one name in `stratum`"),
         (lambda p, _: [row.pop("document_id") for row in p], "no column `document_id`"),
     ],
 )  # fmt: skip
@@ -346,11 +351,15 @@ def store() -> Iterator[Store]:
         yield opened
 
 
-def label(store: Store, size: int, strategy: str = "random", wanted: int | None = None) -> None:
-    assignment = next_assignment(store, "ana", DrawRequest(strategy=strategy, size=size, seed=1))
+def assigned(store: Store, size: int, strategy: str, model_id: str = "") -> list[Draw]:
+    request = DrawRequest(strategy=strategy, size=size, seed=1, model_id=model_id)
+    assignment = next_assignment(store, "ana", request)
     assert assignment is not None
-    items = [(one, item) for one in assignment.draws for item in one.items][:wanted]
-    for draw, item in items:
+    return list(assignment.draws)
+
+
+def decide(store: Store, draw: Draw, first: int, last: int | None = None) -> None:
+    for item in draw.items[first:last]:
         (sentence,) = store.documents.sentences([item.sentence_id])
         place = sentence.start // 13
         labels = ("aid",) if place % 2 == 0 else ("truce",) if place < 5 else ()
@@ -358,6 +367,11 @@ def label(store: Store, size: int, strategy: str = "random", wanted: int | None 
             item.sentence_id, "ana", draw_id=draw.id, created_at=now(), labels=labels, codebook_hash=BOOK.hash
         )
         store.events.add([made])
+
+
+def label(store: Store, size: int, strategy: str = "random") -> None:
+    for draw in assigned(store, size, strategy):
+        decide(store, draw, 0)
 
 
 def predictions_of(store: Store) -> Path:
@@ -380,6 +394,22 @@ def test_a_store_gives_the_design_and_the_dates(store: Store) -> None:
     assert cell.published.high is not None
     assert cell.published.low <= 0.5 <= cell.published.high
     assert found.provenance["strata"] == "all: 100 of 400"
+
+
+def test_a_stratum_that_nobody_reached_says_how_many_are_left(store: Store) -> None:
+    store.scores.add_model(model(codebook_hash=BOOK.hash))
+    found = store.scores.unscored("m", 1000)
+    chances = {one.number: (0.01 if i % 10 else 0.95, 0.01) for i, one in enumerate(found)}
+    store.scores.add("m", [(number, own, 0.5, 0.5, max(own)) for number, own in chances.items()])
+    (draw,) = assigned(store, 60, "audit", model_id="m")
+    strata = [item.stratum for item in draw.items]
+    left = next(place for place, name in enumerate(strata) if name != strata[0])
+    decide(store, draw, 0, 1)
+
+    with pytest.raises(InputError, match=f"Label {counted(left, 'more sentence')} of the draw; its order is random"):
+        estimate(store=store)
+    decide(store, draw, 1, 40)
+    assert estimate(store=store).labelled == 40
 
 
 def test_documents_are_counted_from_whole_documents(store: Store) -> None:
@@ -530,6 +560,29 @@ def test_a_damaged_estimate_is_not_packed(files: tuple[Path, Path]) -> None:
     assert not Path("package").exists()
 
 
+def test_a_folder_that_is_no_result_is_not_packed(files: tuple[Path, Path]) -> None:
+    Path("articles").mkdir()
+    done = CliRunner().invoke(app, ["archive", "articles"])
+
+    assert done.exit_code == 2
+    assert "articles: there is neither report.json nor estimate.json" in done.output
+    assert "`communique estimate --out`" in " ".join(done.output.split())
+
+
+def test_an_interrupt_says_that_nothing_was_written(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Ctrl-C while the last file of the folder is being made.
+    monkeypatch.setattr(saving, "write_plot", lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        done = CliRunner().invoke(app, ["estimate", str(files[0]), "--sample", str(files[1]), "--out", "out"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert done.exit_code == 130
+    assert "Interrupted. Nothing was written to out." in done.output
+    assert sorted(path.name for path in Path().iterdir()) == ["predictions.csv", "sample.csv"]
+
+
 # -- plans
 
 
@@ -618,8 +671,6 @@ def test_a_confidence_sequence_holds_at_all_times_together() -> None:
 @pytest.fixture
 def artefact(store: Store) -> Path:
     """A model that learned from half of the labelled sentences in the store."""
-    from communique import Classifier
-
     label(store, 100)
     decided = sorted({event.sentence_id: event for event in store.events.all()}.items())[:50]
     texts = {one.id: one for one in store.documents.sentences([key for key, _ in decided])}
@@ -646,6 +697,19 @@ def test_cross_fitting_makes_that_sample_valid(store: Store, artefact: Path) -> 
     assert (cell.published.low or 0) <= 0.5 <= (cell.published.high or 1)
     assert found.provenance["model"].endswith("cross-fitted")
     assert any("cross-fitted" in note for note in found.notes)
+    assert any("fitted again to 9 texts with gold labels in store.db" in note for note in found.notes)
+    assert not any("much weaker" in note for note in found.notes)
+
+
+def test_a_refit_to_a_small_part_of_the_training_texts_says_so(store: Store) -> None:
+    label(store, 100)
+    texts = [f"Sentence {i:02}." for i in range(60)]  # 10 of them are in the store
+    chosen = [("aid",) if i % 2 == 0 else ("truce",) if i % 3 == 0 else () for i in range(60)]
+    model = Classifier("majority", codebook=BOOK, allow_large_groups=True)
+    model.fit(texts, chosen, groups=[f"elsewhere {i}" for i in range(60)]).save("artefact")
+    found = estimate(store=store, artefact=Path("artefact"), crossfit=True)
+
+    assert any("learned from 60 texts. Most of them are not in this store" in note for note in found.notes)
 
 
 def test_the_narrowest_plan_reads_everything_and_says_so(files: tuple[Path, Path]) -> None:

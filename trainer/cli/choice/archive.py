@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from labels.cli.terminal import OverwriteOption, console, progress_bars
+from labels.errors import DataError
 from trainer.cli.choice.report import run_name
 
 
@@ -38,8 +39,21 @@ def archive(
         if written.is_dir():
             console.print(f"Check it with: python {written / 'recompute.py'}")
         return
+    _refuse_other_folder(Path(run))
     with progress_bars():
         written = archive_run(run, place, texts=not without_texts, overwrite=overwrite)
     console.print(f"{written}: a replication package{' without texts' if without_texts else ''}.")
     if written.is_dir():
         console.print(f"Check it with: python {written / 'reproduce.py'}")
+
+
+def _refuse_other_folder(folder: Path) -> None:
+    """Refuse a folder that is neither a run, an evaluation or an estimate, nor in a run."""
+    from trainer.estimate.published.saving import ESTIMATE
+    from trainer.runs.choice.sides import REPORT
+
+    if folder.is_dir() and not any((one / REPORT).is_file() for one in (folder, folder.absolute().parent)):
+        raise DataError(
+            f"{folder}: there is neither {REPORT} nor {ESTIMATE}. Name a folder that `communique train`, `communique "
+            "evaluate --out` or `communique estimate --out` has written."
+        )

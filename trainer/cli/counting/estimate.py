@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -104,31 +106,42 @@ def estimate(
 
     if out is not None:
         refuse_occupied(out, overwrite=overwrite)
-    found = make_estimate(
-        predictions,
-        store=load_settings(store=store).store if sample is None else store,
-        sample=sample,
-        artefact=fetch_artefact(artefact) if artefact else None,
-        model=model,
-        codebook=load_settings(codebook=codebook).codebook if codebook else None,
-        draws=[one.strip() for one in draws.split(",") if one.strip()],
-        labels=[one.strip() for one in labels.split(",") if one.strip()],
-        by=by,
-        unit=unit,
-        estimand=estimand,
-        missing=missing,
-        confidence=confidence,
-        seed=seed,
-        allow_unaudited=allow_unaudited,
-        crossfit=crossfit,
-    )
-    print_estimate(found)
-    if out is not None:
-        save_estimate(found, out, overwrite=overwrite)
-        console.print(
-            f"Written to {out}: estimates.csv, estimate.json, estimate.png, methods.md, sample.csv, corpus.csv"
+    with _told_of_interrupts(out):
+        found = make_estimate(
+            predictions,
+            store=load_settings(store=store).store if sample is None else store,
+            sample=sample,
+            artefact=fetch_artefact(artefact) if artefact else None,
+            model=model,
+            codebook=load_settings(codebook=codebook).codebook if codebook else None,
+            draws=[one.strip() for one in draws.split(",") if one.strip()],
+            labels=[one.strip() for one in labels.split(",") if one.strip()],
+            by=by,
+            unit=unit,
+            estimand=estimand,
+            missing=missing,
+            confidence=confidence,
+            seed=seed,
+            allow_unaudited=allow_unaudited,
+            crossfit=crossfit,
         )
-        print_next(command("archive", str(out)))
+        print_estimate(found)
+        if out is not None:
+            save_estimate(found, out, overwrite=overwrite)
+            console.print(
+                f"Written to {out}: estimates.csv, estimate.json, estimate.png, methods.md, sample.csv, corpus.csv"
+            )
+            print_next(command("archive", str(out)))
+
+
+@contextmanager
+def _told_of_interrupts(out: Path | None) -> Iterator[None]:
+    """Say after Ctrl-C that nothing was written: a folder of an estimate takes its place only when it is complete."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("Interrupted." + (f" Nothing was written to {out}." if out is not None else ""))
+        raise typer.Exit(130) from None  # 128 + SIGINT, as shells report it
 
 
 def print_estimate(found: Estimate) -> None:

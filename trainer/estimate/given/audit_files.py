@@ -76,13 +76,19 @@ def read_audit(path: Path, labels: Sequence[str]) -> Audit:
     _check_names(path, list(dict.fromkeys(name for _, row in rows for name in row)), labels)
     found = _Rows(path)
     for number, row in rows:
-        found.add(row, labels, DataError.place(path, number))
+        found.add(row, labels, _place(path, number, row))
     _refuse_half_filled(path, [row for _, row in rows])
     if repeated := [one for one, n in Counter(found.ids).items() if n > 1]:
         raise DataError(f"{path}: sentence '{repeated[0]}' occurs twice. Keep one row per drawn sentence.")
     if len(found.codebooks) > 1:
         raise DataError(f"{path}: the rows have several values of `codebook_hash`. Code the sample with one codebook.")
     return _audit_of_rows(found, labels, _probability_strata(found))
+
+
+def _place(path: Path, number: int, row: Row) -> str:
+    """Where a row is: an editor counts the header of a table and the lines of a cell too, so the id is named."""
+    where = f"{path}: row {number} below the header" if path.suffix.lower() == ".csv" else DataError.place(path, number)
+    return f"{where}, sentence '{row.get('sentence_id') or ''}'"
 
 
 def _refuse_half_filled(path: Path, rows: Sequence[Row]) -> None:

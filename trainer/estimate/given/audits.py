@@ -115,7 +115,8 @@ class Audit:
         if alone:
             raise InputError(
                 f"stratum '{alone[0]}' of the sample has only one labelled unit, so the variance within it is unknown. "
-                "Label more of its sentences, or merge strata in a sample file."
+                "Label more of its sentences, or merge it with a similar stratum in a sample file: give the rows of "
+                "both one name in `stratum` and the sum of both sizes in `stratum_size`, and keep the probabilities."
             )
 
 

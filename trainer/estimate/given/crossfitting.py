@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from labels.codebook.schema import Codebook
-from labels.errors import ExperimentError, InputError
+from labels.errors import ExperimentError, InputError, counted
 from labels.gold import resolve
 from trainer.estimate.given.predictions import Predictions, as_texts, facts_of
 from trainer.model.model import Manifest
-from trainer.model.seen import text_id
+from trainer.model.seen import DOCUMENT, text_id
 
 if TYPE_CHECKING:
     from labels.store import Store
@@ -80,5 +81,22 @@ def crossfitted_predictions(store: Store, manifest: Manifest | None, codebook: C
         f"{manifest.digest}, cross-fitted",
         codebook.hash,
         store.name,
+        (_refit_note(store, len({text_id(texts[one.id]) for one in training}), learned),),
     )
     return replace(found, columns=facts_of(store, found))
+
+
+def _refit_note(store: Store, n: int, learned: Collection[str]) -> str:
+    """How much of the model's training data the refit used; fewer texts make weaker predictions."""
+    known = sum(not one.startswith(DOCUMENT) for one in learned)
+    note = (
+        f"the model was fitted again to {counted(n, 'text')} with gold labels in {store.name}, less a fifth of the "
+        f"documents each time; the model itself learned from {counted(known, 'text')}"
+    )
+    if 2 * n >= known:
+        return note
+    return (
+        f"{note}. Most of them are not in this store, so these predictions are much weaker than the model's own and "
+        "the intervals wider: train a model from this store, or use one whose training documents are not in it, "
+        "without --crossfit"
+    )

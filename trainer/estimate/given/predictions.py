@@ -34,6 +34,7 @@ class Predictions:
         columns: further columns by name, each of shape (N,), such as the date.
         model_id, codebook_hash: empty if unknown.
         source: the name of the file or store, for messages and provenance.
+        notes: remarks for readers of the figures.
     """
 
     labels: tuple[str, ...]
@@ -45,12 +46,13 @@ class Predictions:
     model_id: str
     codebook_hash: str
     source: str
+    notes: tuple[str, ...] = ()
 
     def only(self, kept: NDArray[Any]) -> Predictions:
         """Return the predictions at some positions, or where a mask is true."""
         columns = {name: values[kept] for name, values in self.columns.items()}
         parts = (self.ids[kept], self.documents[kept], self.probabilities[kept], self.assigned[kept])
-        return Predictions(self.labels, *parts, columns, self.model_id, self.codebook_hash, self.source)
+        return Predictions(self.labels, *parts, columns, self.model_id, self.codebook_hash, self.source, self.notes)
 
 
 def read_predictions(path: Path, wanted: Sequence[str] = ()) -> Predictions:
