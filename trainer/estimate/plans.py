@@ -12,7 +12,7 @@ Source: Neyman (1934); Cochran (1977), "Sampling Techniques", sections 5.5 and 5
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from labels.errors import InputError, counted
 from trainer.estimate.arrays import Items
 from trainer.estimate.estimators import Bools, Corpus, Floats, Ints, Sample
+from trainer.estimate.given.audits import UNSEEN
+from trainer.estimate.given.predictions import DETAILS
 from trainer.estimate.shares import estimate_shares
 
 EDGES = (0.02, 0.1, 0.3, 0.6, 0.9)
@@ -125,6 +127,33 @@ def allocation(
         share = np.where(room > 0, wanted, 0)
         drawn = np.minimum(drawn + np.ceil(left * share / max(float(share.sum()), 1e-300)).astype(int), sizes)
     return np.asarray(drawn)
+
+
+@dataclass(frozen=True)
+class AuditPlan:
+    """A plan, the names of its labels and groups, and the sentences drawn by it: id, document, stratum.
+
+    `details` has the text of each drawn sentence, and what is known of its document (`DETAILS`).
+    """
+
+    plan: Plan
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    drawn: Sequence[tuple[str, str, str]]
+    details: Sequence[Mapping[str, str]] = ()
+    codebook_hash: str = ""
+
+    def rows(self) -> Iterator[dict[str, str | float]]:
+        """Yield one row per sentence to label, as `--sample` reads it: the labels are to be filled in."""
+        sizes = dict(zip(self.plan.strata, self.plan.sizes.tolist(), strict=True))
+        counts = dict(zip(self.plan.strata, self.plan.drawn.tolist(), strict=True))
+        names = [name for name in DETAILS if any(one.get(name) for one in self.details)]
+        for place, (identifier, document, stratum) in enumerate(self.drawn):
+            known = {name: self.details[place].get(name, "") for name in names}
+            design: dict[str, str | float] = {"stratum": stratum, "stratum_size": sizes[stratum]}
+            design["inclusion_probability"] = counts[stratum] / sizes[stratum]
+            decision = {"labels": "", "state": UNSEEN, "codebook_hash": self.codebook_hash}
+            yield {"sentence_id": identifier, "document_id": document, **known, **design, **decision}
 
 
 def plan_sample(

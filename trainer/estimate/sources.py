@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from labels.codebook.schema import Codebook, load_codebook
-from labels.errors import DataError, InputError, did_you_mean
+from labels.errors import InputError, did_you_mean
 from labels.sampling.combination import NoSampleError
-from labels.text.rows import read_rows
 from trainer.estimate.arrays import sentence_items
 from trainer.estimate.checking import Choices, Missing, Texts, check_paths, check_words, matched
 from trainer.estimate.estimating import estimate_from
@@ -26,10 +25,12 @@ from trainer.estimate.given.predictions import (
     FACTS,
     Predictions,
     facts_of,
+    file_details,
+    file_texts,
     read_predictions,
     stored_predictions,
 )
-from trainer.estimate.plans import Pilot, Plan, confidence_sequence, plan_sample, strata_of
+from trainer.estimate.plans import AuditPlan, Pilot, confidence_sequence, plan_sample, strata_of
 from trainer.estimate.results import Estimate, Figure, Unit
 from trainer.estimate.shares import Estimand
 from trainer.model.model import CODEBOOK, Manifest, read_manifest
@@ -97,13 +98,18 @@ def estimate(
         return estimate_from(given.predictions, given.audit(), choices, given.texts).only(labels)
 
 
+Details = Callable[[Sequence[str]], Sequence[Mapping[str, str]]]
+"""Returns the texts of sentences and what is known of their documents (`DETAILS`), by their ids."""
+
+
 @dataclass(frozen=True)
 class _Given:
-    """Predictions, the sample (read when it is needed), and the texts of sentences."""
+    """Predictions, the sample (read when it is needed), and the texts and facts of sentences."""
 
     predictions: Predictions
     audit: Callable[[], Audit]
     texts: Texts
+    details: Details
 
 
 @contextmanager
@@ -130,7 +136,7 @@ def _given(
             raise InputError("a sample in a file needs a file of predictions, and --crossfit needs a store.")
         assert sample is not None
         path, found = Path(sample), read_predictions(Path(predictions), columns_for(by))
-        yield _Given(found, lambda: read_audit(path, found.labels), _file_texts(Path(predictions)))
+        yield _from_files(found, Path(predictions), lambda: read_audit(path, found.labels))
         return
     from labels.store import Store as OpenStore
 
@@ -148,6 +154,10 @@ def _given(
 _ELSEWHERE = "If there is a labelled sample elsewhere, name its store (--store) or its table (--sample)."
 
 
+def _from_files(found: Predictions, path: Path, audit: Callable[[], Audit]) -> _Given:
+    return _Given(found, audit, partial(file_texts, path), partial(file_details, path))
+
+
 def _training(manifest: Manifest | None) -> Collection[str] | None:
     return None if manifest is None else manifest.training_ids
 
@@ -163,6 +173,8 @@ def _from_store(
     *,
     crossfit: bool,
 ) -> _Given:
+    import pandas as pd
+
     def texts(ids: Sequence[str]) -> list[str]:
         known = {one.id: one.text for one in store.documents.sentences(ids)}
         return [known.get(one, "") for one in ids]
@@ -186,25 +198,18 @@ def _from_store(
                 f"{error} For a sample elsewhere, name its store (--store) or table (--sample)."
             ) from None
 
-    return _Given(found, audit, texts)
+    def details(ids: Sequence[str]) -> list[dict[str, str]]:
+        places = pd.Index(found.ids).get_indexer(list(ids))
+        facts = [{name: str(found.columns[name][one] or "") for name in FACTS} for one in places.tolist()]
+        return [{"text": text, **own} for text, own in zip(texts(ids), facts, strict=True)]
+
+    return _Given(found, audit, texts, details)
 
 
 def _codebook(store: Store, given: Codebook | str | Path | None, hash_: str, artefact: Path | None) -> Codebook:
     if given is None:
         return known_codebook(store, hash_, load_codebook(artefact / CODEBOOK) if artefact else None)
     return given if isinstance(given, Codebook) else load_codebook(given)
-
-
-def _file_texts(path: Path) -> Texts:
-    def texts(ids: Sequence[str]) -> list[str]:
-        wanted = set(ids)
-        found = {str(row["sentence_id"]): str(row.get("text") or "") for _, row in read_rows(path)
-                 if str(row.get("sentence_id")) in wanted}  # fmt: skip
-        if not any(found.values()):
-            raise DataError(f"{path}: there is no column `text`, so near-duplicates cannot be found. Predict again.")
-        return [found.get(one, "") for one in ids]
-
-    return texts
 
 
 # -- plans and progress
@@ -244,25 +249,6 @@ def watched_shares(
     return figures
 
 
-@dataclass(frozen=True)
-class AuditPlan:
-    """A plan, the names of its labels and groups, and the sentences drawn by it: id, document, stratum."""
-
-    plan: Plan
-    labels: tuple[str, ...]
-    groups: tuple[str, ...]
-    drawn: Sequence[tuple[str, str, str]]
-
-    def rows(self) -> Iterator[dict[str, str | float]]:
-        """Yield one row per sentence to label, as `--sample` reads it: the labels are to be filled in."""
-        sizes = dict(zip(self.plan.strata, self.plan.sizes.tolist(), strict=True))
-        counts = dict(zip(self.plan.strata, self.plan.drawn.tolist(), strict=True))
-        for identifier, document, stratum in self.drawn:
-            design = {"stratum": stratum, "stratum_size": sizes[stratum]}
-            design["inclusion_probability"] = counts[stratum] / sizes[stratum]
-            yield {"sentence_id": identifier, "document_id": document, **design, "labels": "", "state": "unfinished"}
-
-
 def plan_audit(
     predictions: str | Path | None = None,
     *,
@@ -297,29 +283,37 @@ def plan_audit(
             raise InputError(
                 "a plan needs predictions: name a file written by `communique predict`, or a store with scores."
             )
-        found, pilot = read_predictions(Path(predictions), columns_for(by)), None
+        source: AbstractContextManager[_Given] = nullcontext(
+            _from_files(read_predictions(Path(predictions), columns_for(by)), Path(predictions), _no_sample)
+        )
     else:
-        with _given(predictions, store, sample, None, model, codebook, (), by) as given:
-            found, pilot = given.predictions, _pilot(given)
-    numbers = [_position(found.labels, label) for label in labels] or list(range(len(found.labels)))
-    groups = groups_of(found, by)
-    domains = groups.domains if groups.names else np.ones((1, 1), dtype=bool)
-    items = sentence_items(found, groups)
-    wanted = list(range(len(groups.names))) or [0]
-    plan = plan_sample(
-        items, domains, width, labels=numbers, wanted=wanted, pilot=pilot, assurance=assurance,
-        confidence=confidence, seed=seed,
-    )  # fmt: skip
-    stratum, names = strata_of(found.probabilities)
-    generator = np.random.default_rng(seed)
-    chosen = [
-        generator.choice(np.flatnonzero(stratum == number), n, replace=False)
-        for number, n in enumerate(plan.drawn.tolist())
-    ]
-    # In random order, so that the first sentences are a sample, too.
-    order = generator.permutation(np.concatenate(chosen))
-    drawn = [(str(found.ids[i]), str(found.documents[i]), names[stratum[i]]) for i in order.tolist()]
-    return AuditPlan(plan, found.labels, groups.names, drawn)
+        source = _given(predictions, store, sample, None, model, codebook, (), by)
+    with source as given:
+        found, pilot = given.predictions, _pilot(given)
+        numbers = [_position(found.labels, label) for label in labels] or list(range(len(found.labels)))
+        groups = groups_of(found, by)
+        domains = groups.domains if groups.names else np.ones((1, 1), dtype=bool)
+        items = sentence_items(found, groups)
+        wanted = list(range(len(groups.names))) or [0]
+        plan = plan_sample(
+            items, domains, width, labels=numbers, wanted=wanted, pilot=pilot, assurance=assurance,
+            confidence=confidence, seed=seed,
+        )  # fmt: skip
+        stratum, names = strata_of(found.probabilities)
+        generator = np.random.default_rng(seed)
+        chosen = [
+            generator.choice(np.flatnonzero(stratum == number), n, replace=False)
+            for number, n in enumerate(plan.drawn.tolist())
+        ]
+        # In random order, so that the first sentences are a sample, too.
+        order = generator.permutation(np.concatenate(chosen))
+        drawn = [(str(found.ids[i]), str(found.documents[i]), names[stratum[i]]) for i in order.tolist()]
+        details = given.details([one for one, _, _ in drawn])
+        return AuditPlan(plan, found.labels, groups.names, drawn, details, found.codebook_hash)
+
+
+def _no_sample() -> Audit:
+    raise NoSampleError("there is no sample.")
 
 
 def _position(labels: Sequence[str], label: str) -> int:

@@ -155,7 +155,10 @@ def stratified(gold: np.ndarray) -> list[dict[str, Any]]:
         (lambda rows: [row | {"stratum_size": "", "inclusion_probability": 0.5} for row in rows], "from 180 sentences"),
         (lambda rows: [rows[0] | {"stratum_size": 300}, *rows[1:]], "another `stratum_size`"),
         (lambda rows: [row | {"codebook_hash": "other"} for row in rows], "coded with codebook other"),
-        (lambda rows: [row | {"state": "unfinished"} for row in rows], "labels although `state` is unfinished"),
+        (
+            lambda rows: [row | {"state": "unfinished"} for row in rows],
+            "although `state` is unseen or unfinished",
+        ),
     ],
 )
 def test_a_sample_that_contradicts_itself_or_the_corpus_is_refused(
@@ -485,7 +488,9 @@ def test_a_plan_from_scores_needs_no_codebook(store: Store) -> None:
     chances = {one.number: (0.7 if i % 2 else 0.1, 0.2) for i, one in enumerate(store.scores.unscored("m", 1000))}
     store.scores.add("m", [(number, own, 0.5, 0.5, max(own)) for number, own in chances.items()])
 
-    assert plan_audit(store=store, width=0.2).plan.size > 0
+    first = next(plan_audit(store=store, width=0.2).rows())
+    assert str(first["text"]).startswith("Sentence ")
+    assert (first["source"], str(first["date"])[:4]) == ("wire", "2026")
     with pytest.raises(InputError, match=r"no probability sample.*--sample"):
         estimate(store=store)
 
@@ -604,6 +609,20 @@ def test_a_plan_draws_a_sample_that_estimate_reads(files: tuple[Path, Path]) -> 
     assert found.high is not None
     assert found.high - found.low <= 0.2
     assert found.low <= gold[:, 0].mean() <= found.high
+
+
+def test_a_filled_plan_is_read_by_estimate_and_import(files: tuple[Path, Path]) -> None:
+    arguments = ["audit", "plan", str(files[0]), "--width", "0.15", "--labels", "aid", "--out", "plan.csv"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    rows = list(csv.DictReader(Path("plan.csv").read_text(encoding="utf-8").splitlines()))
+    assert all(row["text"] == f"Sentence number {row['sentence_id'][1:]}." for row in rows)
+    write("plan.csv", [row | {"labels": "none"} for row in rows])
+
+    assert estimate(files[0], sample="plan.csv").cell("aid").positives == 0
+    read = [row | {"labels": "aid" if i else "none", "state": "reviewed"} for i, row in enumerate(rows[:-1])]
+    with Store("imported.db") as store:
+        import_file(store, write("plan.csv", [*read, rows[-1]]), BOOK, "csv", annotator="ana")
+        assert len(store.events.all()) == len(read)
 
 
 def test_a_plan_never_replaces_a_table(files: tuple[Path, Path]) -> None:

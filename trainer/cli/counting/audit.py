@@ -13,7 +13,7 @@ from labels.environment.settings import command, load_settings
 from labels.errors import InputError, counted
 
 if TYPE_CHECKING:
-    from trainer.estimate.sources import AuditPlan
+    from trainer.estimate.plans import AuditPlan
 
 app = typer.Typer(no_args_is_help=True, help="Plan a labelled probability sample, and check its progress.")
 
@@ -100,7 +100,7 @@ def plan(
     _print_plan(made, width, assurance, by)
     if out is not None:
         write_csv_table(out, list(made.rows()))
-        console.print(f"Written to {out}: fill in `labels`, and set `state` to reviewed.")
+        console.print(f"Written to {out}: fill in `labels` (none if no label applies), and set `state` to reviewed.")
     else:
         words = _given_words(context, without=("store", "codebook"))
         print_next(

@@ -16,8 +16,10 @@ from labels.errors import DataError, counted, did_you_mean
 from labels.text.cells import merge_key, without_none
 from labels.text.rows import Row, read_rows
 from trainer.estimate.estimators import Floats
-from trainer.estimate.given.audits import UNFINISHED, Audit
+from trainer.estimate.given.audits import UNFINISHED, UNSEEN, Audit
 
+_OPEN = (UNSEEN, UNFINISHED)
+"""States of rows that nobody has read yet, as `communique audit plan` writes them."""
 _ROUNDING = 0.0005
 """By how much a probability with three decimals may be rounded."""
 _MOST_STRATA = 50
@@ -62,8 +64,8 @@ def read_audit(path: Path, labels: Sequence[str]) -> Audit:
     Columns: `sentence_id`; `labels` (a list, or joined by `|`; `none` for no label), or a column of 0 and 1 for each
     label; the probability of being drawn as `inclusion_probability`; and, where they apply, `stratum`, `stratum_size`
     (sentences, or clusters, in the stratum), `cluster` and `codebook_hash`. An empty cell in `labels` is a sentence
-    without labels if `state` says "reviewed" or there is no such column. A row that is "unfinished" counts if its
-    labels are filled in; other states are sentences without gold.
+    without labels if `state` says "reviewed" or there is no such column. A row that is "unseen" or "unfinished"
+    counts if its labels are filled in; other states are sentences without gold.
 
     Raises:
         DataError: the file cannot be read, has no rows, lacks a column, names an unknown label, a probability is
@@ -92,13 +94,13 @@ def _place(path: Path, number: int, row: Row) -> str:
 
 
 def _refuse_half_filled(path: Path, rows: Sequence[Row]) -> None:
-    """Refuse labels in unfinished rows if blank cells in others may mean that a person found no label."""
-    cells = [str(row["labels"] or "").strip() for row in rows if _state(row) == UNFINISHED and "labels" in row]
+    """Refuse labels in unseen rows if blank cells in others may mean that a person found no label."""
+    cells = [str(row["labels"] or "").strip() for row in rows if _state(row) in _OPEN and "labels" in row]
     filled = [cell for cell in cells if cell and cell != "[]"]
     if filled and len(filled) < len(cells) and not any(merge_key(cell) == "none" for cell in filled):
         raise DataError(
-            f"{path}: {counted(len(filled), 'row has', 'rows have')} labels although `state` is unfinished, and "
-            f"{len(cells) - len(filled)} unfinished rows have none, so it is not clear which were read. Set `state` to "
+            f"{path}: {counted(len(filled), 'row has', 'rows have')} labels although `state` is unseen or unfinished, "
+            f"and {len(cells) - len(filled)} such rows have none, so it is not clear which were read. Set `state` to "
             "reviewed in each row that was read, or write `none` in `labels` where no label applies."
         )
 
@@ -200,7 +202,7 @@ def _gold(row: Row, labels: Sequence[str], where: str) -> list[float] | None:
     state = _state(row) or "reviewed"
     cells = [row["labels"]] if "labels" in row else [row.get(label) for label in labels]
     is_filled = any(cell not in (None, "", []) for cell in cells)
-    if state != "reviewed" and not (state == UNFINISHED and is_filled):
+    if state != "reviewed" and not (state in _OPEN and is_filled):
         return None
     if "labels" not in row:
         return [_flag(row.get(label), label, where) for label in labels]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from labels.store import Store
 
 SKIPPED, DISPUTED, UNFINISHED, UNDECIDED = "skipped", "disputed", "unfinished", "undecided after a codebook change"
+UNSEEN = "unseen"
 NOT_A_SENTENCE = "not a sentence"
 
 

@@ -141,6 +141,10 @@ def as_texts(values: Sequence[Any]) -> Texts:
 FACTS = ("date", "source", "language", "title", "url")
 
 
+DETAILS = ("text", "title", "date", "source", "language", "url")
+"""What a table of drawn sentences shows of each, where it is known."""
+
+
 def facts_of(store: Store, predictions: Predictions) -> dict[str, Texts]:
     """Return what the store knows of the documents of predictions, by column (`FACTS`)."""
     facts = store.designs.document_facts()
@@ -295,4 +299,23 @@ def _checked(found: Predictions) -> Predictions:
             f"{found.source}: sentence '{found.ids[int(repeated.argmax())]}' occurs twice. Each sentence must be "
             "counted once: remove the repeated rows."
         )
+    return found
+
+
+def file_details(path: Path, ids: Sequence[str]) -> list[dict[str, str]]:
+    """Return the columns `DETAILS` of sentences in a file of predictions, as far as it has them."""
+    wanted = set(ids)
+    rows = {str(row["sentence_id"]): row for _, row in read_rows(path) if str(row.get("sentence_id")) in wanted}
+    return [{name: str(rows.get(one, {}).get(name) or "") for name in DETAILS} for one in ids]
+
+
+def file_texts(path: Path, ids: Sequence[str]) -> list[str]:
+    """Return the texts of sentences in a file of predictions.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = [one["text"] for one in file_details(path, ids)]
+    if not any(found):
+        raise DataError(f"{path}: there is no column `text`, so near-duplicates cannot be found. Predict again.")
     return found
