@@ -96,22 +96,10 @@ def _estimate(
     shares, estimates = estimate_shares(
         found.corpus, found.sample, documents, confidence=choices.confidence, seed=choices.seed
     )
-    filled: list[Shares] = []
-    if audit.missing:
-        for value in (0.0, 1.0):
-            own = counted_arrays(items, audit.filled(value), places, groups.domains if groups.names else _WHOLE)
-            extra = own.documents if choices.estimand == "process" else None
-            filled.append(
-                estimate_shares(own.corpus, own.sample, extra, confidence=choices.confidence, seed=choices.seed)[0][
-                    "ppi"
-                ]
-            )
-        if choices.missing == "worst":
-            shares["ppi"] = replace(
-                shares["ppi"],
-                low=np.fmin(shares["ppi"].low, filled[0].low),
-                high=np.fmax(shares["ppi"].high, filled[1].high),
-            )
+    filled = _filled(audit, places, items, groups, choices)
+    if filled and choices.missing == "worst":
+        low, high = np.fmin(shares["ppi"].low, filled[0].low), np.fmax(shares["ppi"].high, filled[1].high)
+        shares["ppi"] = replace(shares["ppi"], low=low, high=high)
     pairs = _pairs(found.corpus.sizes, choices.by, len(groups.names))
     changes = share_differences(found.sample, shares["ppi"], estimates["ppi"], pairs)
     names = (*groups.names, "")
