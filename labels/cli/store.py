@@ -88,6 +88,8 @@ def merge_command(
     done = merge_stores(settings.store, sources, dry_run=dry_run, same_versions=same_versions)
     for merged in done:
         _print_merged(merged, store_name(settings.store), dry_run=dry_run)
+        for line in _to_label_again(merged, settings.store):
+            console.print(line, soft_wrap=True)
     if dry_run:
         console.print("Nothing was changed: this was a dry run.")
     elif any(merged.shared for merged in done):
@@ -165,6 +167,16 @@ def _remarks(merged: Merged) -> list[str]:
     if merged.kept:
         lines.append(f"Withdrawn in {merged.store} only, and kept here: {_listed(merged.kept)}.")
     return lines
+
+
+def _to_label_again(merged: Merged, store: str) -> list[str]:
+    """The commands that queue sentences whose decisions were made under replaced versions of a codebook."""
+    return [
+        f"{counted(one.decisions, 'decision was', 'decisions were')} made under codebook {one.old}, before its change "
+        f"to {one.new}. To queue the sentences that must be labelled again and are not waiting yet: "
+        f"{command(*one.migration, store=store)}"
+        for one in merged.replaced
+    ]
 
 
 def _listed(ids: Sequence[str]) -> str:

@@ -114,13 +114,15 @@ def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[S
         if _leads_along(change, readers[1], decision.codebook_hash)
     )
     undecided = _relabel(decisions, moved, readers, steps)
+    judged = {decision.codebook_hash for decision in decisions} - {one.annotation.codebook_hash for one in moved}
+    known = {entry.sentence_id for entry in undecided} | store.relabelling.labelled_under(judged)
     return MigrationPlan(
         old=old,
         new=new,
         effects=tuple(_effect(step, moved, old) for step in steps),
         moved=moved,
         adopted=sum(decision.codebook_hash in adopted for decision in decisions),
-        relabel=(*undecided, *_to_check(store, moved, steps, (old, new), {entry.sentence_id for entry in undecided})),
+        relabel=(*undecided, *_to_check(store, moved, steps, (old, new), known)),
         examples=_examples(store, moved),
         edges=(*before.edges[len(kept.edges) :], *(() if recorded else (change,))),
         recorded=recorded,
@@ -130,10 +132,7 @@ def plan_migration(store: Store, old: Codebook, new: Codebook, steps: Sequence[S
 def apply_migration(store: Store, plan: MigrationPlan, *, coders: int = 1) -> int:
     """Record both versions and the steps, and queue the undecided sentences for `coders` annotators to label again.
 
-    Applying a plan a second time, for example after an interruption, adds only the missing entries.
-
-    Returns:
-        The number of sentences added to the queue.
+    Applying a plan a second time adds only the missing entries. Returns the number of sentences added to the queue.
     """
     # These are several transactions, so versions come before the edges that need them. After an interruption, a second
     # call adds the rest.
@@ -273,7 +272,7 @@ def _to_check(
 ) -> Iterator[QueuedSentence]:
     """Yield the sentences, except the `known` ones, that the revised rules of a label may concern.
 
-    These have the label, or contain a cue of the label that only the new version has.
+    These have the label, or a cue of the label that only the new version has.
     """
     revised = {name for step in steps if step.kind == "revise" for name in step.new}
     old, new = ({label.name: label for label in book.labels} for book in books)

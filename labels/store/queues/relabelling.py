@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -54,6 +54,18 @@ class Relabelling(Part):
         """
         with self._database.reading() as connection:
             return _waiting(connection, annotator, limit)
+
+    def labelled_under(self, codebook_hashes: Collection[str]) -> set[str]:
+        """Return the sentences with a standing decision of a "relabel" draw, without skips, under these versions."""
+        decisions, events, draws = tables.decisions, tables.events, tables.draws
+        query = (
+            sa.select(decisions.c.sentence_id)
+            .join(events, events.c.seq == decisions.c.seq)
+            .join(draws, draws.c.id == events.c.draw_id)
+            .where(draws.c.strategy == "relabel", decisions.c.state != "skipped")
+            .where(events.c.codebook_hash.in_(codebook_hashes))
+        )
+        return set(self._column(query))
 
 
 def _waiting(connection: sa.Connection, annotator: str | None = None, limit: int | None = None) -> list[QueuedSentence]:

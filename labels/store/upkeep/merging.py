@@ -23,7 +23,7 @@ from labels.store.database import Database, batches, count_rows, insert_new, row
 from labels.store.events import erased_among
 from labels.store.queues.designs import Decisions, decision_rows
 from labels.store.upkeep.backups import opened_copy
-from labels.store.upkeep.merged_codebooks import unrelated_codebooks
+from labels.store.upkeep.merged_codebooks import Replaced, Versions, unrelated_codebooks
 from labels.store.upkeep.merged_events import Log, Standing, merge_events, standing_in
 from labels.store.upkeep.merged_texts import Texts, merge_texts
 from labels.store.upkeep.names import merge_former_names, names_in_merge, people_of
@@ -80,6 +80,7 @@ class Merged:
       stands: the same annotator decided on it in both, or withdrew the decision in one of them
     - `hidden`: ids of documents that are withdrawn in this store, so that their decisions do not show
     - `kept`: ids of documents that are withdrawn in the other store only, and stay here
+    - `replaced`: decisions under replaced versions of a codebook, whose sentences are not queued here
     """
 
     store: str
@@ -91,6 +92,7 @@ class Merged:
     changed_there: tuple[str, ...]
     hidden: tuple[str, ...]
     kept: tuple[str, ...]
+    replaced: tuple[Replaced, ...]
 
 
 class _DryRunError(Exception):
@@ -155,8 +157,10 @@ class _Merge:
         before = standing_in(self._here)
         foreign = unrelated_codebooks(self._here, self._there, self._name)
         self._refuse([*self._codebook_conflicts(), *self._row_conflicts(), *foreign])
+        versions = Versions(self._here, "this store")
         amounts = [self._copied("codebook versions", tables.codebooks)]
         self._copied("", tables.codebook_migrations)
+        versions.keep()
         texts = merge_texts(self._here, self._there)
         self._refuse(texts.conflicts)
         draws = self._merge_draws(texts)
@@ -173,9 +177,11 @@ class _Merge:
         ]
         self._merge_people_rows("", tables.unblinded, texts, {})
         merge_former_names(self._here, self._there, self._names)
-        return self._merged(amounts, texts, log, before)
+        return self._merged(amounts, texts, log, before, tuple(versions.replaced()))
 
-    def _merged(self, amounts: Sequence[Amount], texts: Texts, log: Log, before: Standing) -> Merged:
+    def _merged(
+        self, amounts: Sequence[Amount], texts: Texts, log: Log, before: Standing, replaced: tuple[Replaced, ...]
+    ) -> Merged:
         theirs, after = standing_in(self._there, texts, self._names), standing_in(self._here)
         withdrawn = self._withdrawn_sentences()
         people = tuple(
@@ -192,6 +198,7 @@ class _Merge:
             _changed(theirs, after, withdrawn),
             tuple(texts.withdrawn),
             tuple(texts.kept),
+            replaced,
         )
 
     def _withdrawn_sentences(self) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +110,70 @@ def test_an_experiment_on_the_store_uses_its_version_and_notes_it() -> None:
     )
     assert dataset.codebook == OLD
     assert any(KEEPS in note for note in dataset.notes)
+
+
+def test_a_sentence_that_was_labelled_again_is_not_queued_twice() -> None:
+    migrate = ("codebook", "migrate", "diplomatic@1.1.0", "diplomatic", "--apply")
+    run(*migrate)
+    again = ["label", "--annotator", "ben", "--strategy", "relabel", "--store", "labels.db"]
+    assert CliRunner().invoke(app, again, input="n\nq\n").exit_code == 0
+    with Store("labels.db") as store:
+        (left,) = store.relabelling.waiting()
+    printed = words(run(*migrate).stdout)
+
+    assert "Sentences to label again: 1." in printed
+    with Store("labels.db") as store:
+        assert store.relabelling.waiting() == [left]
+
+
+def merged(other: str, into: str) -> str:
+    result = CliRunner().invoke(app, ["store", "merge", other, "--store", into])
+    assert result.exit_code == 0, result.output
+    return words(result.stdout)
+
+
+def queued_by(printed: str, store: str) -> int:
+    """Type the command that the merge printed; how many sentences then wait to be labelled again."""
+    found = re.search(r"waiting yet: communique (codebook migrate .*? --store \S+)", printed)
+    assert found
+    assert CliRunner().invoke(app, found.group(1).split()).exit_code == 0
+    with Store(store) as opened:
+        return len(opened.relabelling.waiting())
+
+
+def test_a_store_under_the_new_version_keeps_it_when_an_older_store_is_merged() -> None:
+    with Store("new.db") as store:
+        one = Sentence("d9", 0, 40, "Bern turned down the offer.")
+        event = Annotation("n1", one.id, "eva", "annotate", "reviewed", ("dismissal",), NEW.hash, "2026-01-01")
+        store.codebooks.add(NEW)
+        store.add_annotated([one], [event])
+    printed = merged("labels.db", "new.db")
+
+    assert "3 decisions were made under codebook 'diplomatic-statements' 1.1.0" in printed
+    with Store("new.db") as store:
+        assert store.codebooks.in_use("diplomatic") == (NEW, "")
+    assert queued_by(printed, "new.db") == 2
+    assert "decisions were made under codebook" not in merged("labels.db", "new.db")
+
+
+def test_old_decisions_that_arrive_after_the_migration_are_reported() -> None:
+    shutil.copy("labels.db", "late.db")
+    run("codebook", "migrate", "diplomatic@1.1.0", "diplomatic", "--apply")
+    late = Sentence("d9", 0, 40, "Bern turned down the offer.")
+    with Store("late.db") as store:
+        event = Annotation("n1", late.id, "eva", "annotate", "reviewed", ("dismissal",), OLD.hash, "2026-01-01")
+        store.add_annotated([late], [event])
+    printed = merged("late.db", "labels.db")
+
+    assert "1 decision was made under codebook 'diplomatic-statements' 1.1.0" in printed
+    assert queued_by(printed, "labels.db") == 3
+
+
+def test_a_migration_that_arrives_is_reported_for_the_decisions_here() -> None:
+    shutil.copy("labels.db", "moved.db")
+    migrate = ["codebook", "migrate", "diplomatic@1.1.0", "diplomatic", "--apply", "--store", "moved.db"]
+    assert CliRunner().invoke(app, migrate).exit_code == 0
+
+    assert "3 decisions were made under codebook" in merged("moved.db", "labels.db")
+    with Store("labels.db") as store:
+        assert len(store.relabelling.waiting()) == 2
