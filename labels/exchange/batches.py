@@ -10,10 +10,11 @@ from pathlib import Path
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, InputError, did_you_mean
-from labels.exchange.fields import KEY
 from labels.exchange.foreign import LeftOut, Reader
 from labels.exchange.formats import BUILTINS, PLUGINS, Format, Note, Placed, find_format
 from labels.exchange.lines import Line, UnseenLine
+from labels.exchange.people import answered_by_others, refuse_other_people
+from labels.exchange.stamps import decoded, is_task
 from labels.records import CodebookMigration, Draw
 from labels.text.rows import Row
 
@@ -69,11 +70,10 @@ def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: 
         reader.hides_outside = not found.carries_not_a_sentence
         # Read the whole file before storing anything, because even the last line may be invalid.
         contents = list(found.parse(_of_this_tool(path, found, format), reader))
-    _refuse_several_users(reader)
+    refuse_other_people(reader)
     is_log = found.carries == "events"
     notes = [*(content.text for content in contents if isinstance(content, Note)), *_spelling_notes(reader.spellings)]
-    users = reader.users - {reader.annotator}
-    notes += [f"'{user}' is recorded as '{reader.annotator}', for whom the tasks were drawn" for user in users]
+    notes += answered_by_others(reader)
     lines = [content for content in contents if isinstance(content, Line)]
     if is_log:
         refuse_repeated_events(lines, path)
@@ -96,16 +96,6 @@ def read_file(path: Path, codebook: Codebook, format: str = "jsonl", annotator: 
     )
 
 
-def _refuse_several_users(reader: Reader) -> None:
-    """Refuse to record the answers of several people under one name."""
-    if len(reader.users) > 1:
-        listed = " and ".join(sorted(reader.users))
-        raise DataError(
-            f"{reader.path}: the tasks drawn for {reader.annotator} were answered by {listed}. "
-            "Remove --annotator to record their answers under these names."
-        )
-
-
 def _spelling_notes(spellings: Counter[tuple[str, str]]) -> Iterator[str]:
     if spellings:
         shown = [f"'{value}' as {name} ({count})" for (value, name), count in spellings.most_common(_LISTED)]
@@ -124,7 +114,9 @@ def _of_this_tool(path: Path, format: Format, named: str) -> Iterator[Placed]:
     checked = format.name in BUILTINS and format.carries != "events"
     others = [find_format(name) for name in BUILTINS if name != format.name] if checked else []
     for place, record in format.read(path):
-        if KEY not in record and not format.is_own(record):
+        stamp = format.stamp_in(record)
+        # A task says nothing about labels: its answer is where the tool puts it.
+        if (stamp is None or is_task(decoded(stamp))) and not format.is_own(record):
             _refuse_record_of(others, record, place, path.suffix.lower(), named)
         yield place, record
 

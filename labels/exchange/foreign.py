@@ -119,8 +119,9 @@ class Reader:
 
     `names` finds the labels of the codebook. `used_fallback` is true if `fallback` was recorded for a decision.
     `spellings` counts the values that differ from the name of the label that they mean: titles, and names with other
-    case or white space. `users` are the tool's names of those who answered the tasks of `annotator`. `hides_outside` is
-    true if the tool shows spans that are not sentences as skipped.
+    case or white space. `answered` has the names that the file gives to the answers to tasks, by the annotator for whom
+    the tasks were drawn; "" for answers without a name. `hides_outside` is true if the tool shows spans that are not
+    sentences as skipped.
     """
 
     def __init__(
@@ -131,10 +132,10 @@ class Reader:
         self.options = options
         self._format = format
         self.annotator = person_name(annotator, "--annotator") if annotator else ""
-        self._fallback = clean(fallback)
+        self.fallback = clean(fallback)
         self.used_fallback = False
         self.spellings: Counter[tuple[str, str]] = Counter()
-        self.users: set[str] = set()
+        self.answered: dict[str, set[str]] = {}
         self.hides_outside = False
         self.names = LabelNames(codebook)
         self._now = now()
@@ -183,7 +184,7 @@ class Reader:
             raise DataError(f"{place}: the text of this record is not a valid string. Fix or remove the record.")
         if (asked := asked_by(stamps)) is not None:
             return UnseenLine(unseen.reason, asked.sentence(text), place=place)
-        document = None if stamps else self._document(unseen, place, self.annotator or self._fallback)
+        document = None if stamps else self._document(unseen, place, self.annotator or self.fallback)
         sentence = whole_sentence(document) if document else self._parsed(stamps[0], unseen, place).sentence
         return UnseenLine(unseen.reason, sentence, document, place, "" if stamps else unseen.stored_id)
 
@@ -202,10 +203,10 @@ class Reader:
     def _named(self, annotator: Any, place: str, stamps: Sequence[Row]) -> str:
         """The annotator's name; the answers to tasks that were drawn for --annotator are recorded under that name."""
         name, asked = _named(annotator, place), asked_by(stamps)
-        if not name or asked is None or asked.annotator != self.annotator:
+        if asked is None or not asked.annotator:
             return name
-        self.users.add(name)
-        return self.annotator
+        self.answered.setdefault(clean(asked.annotator), set()).add(name)
+        return self.annotator if name and clean(asked.annotator) == self.annotator else name
 
     def _state(self, decision: ForeignDecision, stamps: Sequence[Row]) -> State:
         """The state, if a tool that cannot mark a span as not a sentence shows it as skipped."""
@@ -216,7 +217,7 @@ class Reader:
         )
 
     def _annotator_of(self, decision: ForeignDecision) -> str:
-        return decision.annotator or self.annotator or self._fallback
+        return decision.annotator or self.annotator or self.fallback
 
     def _line(
         self, decision: ForeignDecision, place: str, stamps: Sequence[Row], document: Document | None

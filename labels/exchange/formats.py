@@ -42,7 +42,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, cast, get_args
+from typing import Any, ClassVar, cast, get_args
 
 from labels.codebook.schema import Codebook
 from labels.environment.plugins import PluginGroup
@@ -140,8 +140,12 @@ class Format(ABC):
         return self
 
     def is_own(self, record: Row) -> bool:
-        """Whether a record without a stamp can only come from this tool, so that other formats would misread it."""
+        """Whether a record without a decision's stamp can only come from this tool: other formats would misread it."""
         return False
+
+    def stamp_in(self, record: Row) -> Any:
+        """The value of the stamp in a record, unchecked; None if the record has none where this tool keeps it."""
+        return record.get(KEY)
 
     def origin(self, event: Annotation) -> str:
         """The tool's own id of the decision that became `event`; empty if the tool has none."""
@@ -179,7 +183,7 @@ class Format(ABC):
             write_whole(path, fields.json_array(rows) if ending == ".json" else json_lines(rows))
 
     def write_for_spreadsheet(self, path: Path, rows: Iterable[Row], codebook: Codebook) -> None:
-        """Write records to a CSV file in which a spreadsheet executes no cell (see `labels.output.table_files`).
+        """Write records to a CSV file in which a spreadsheet executes no cell.
 
         Raises:
             InputError: the format does not write this file as CSV.
@@ -247,10 +251,7 @@ class RecordFormat(Format):
         """Build the record for a decision, without the stamp."""
 
     def beyond(self, record: Row, built: Row) -> Row:
-        """The fields of a record that differ from `built`, the record that an export would write.
-
-        These fields are stored in the annotation's `extra`.
-        """
+        """The fields of a record that differ from `built`, the record of an export; stored in the event's `extra`."""
         return fields.foreign_fields(record | {"text": built["text"]}, built)
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:

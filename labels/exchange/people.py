@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from shlex import quote
 
+from labels.errors import DataError
+from labels.exchange.foreign import Reader
 from labels.exchange.formats import Format
 from labels.exchange.lines import Line
 from labels.records import Annotation
@@ -37,6 +40,59 @@ def similar_names(names: Iterable[str], known: Iterable[str]) -> Iterator[str]:
                 f"the annotators {listed} have similar names and count as different people. If they are one person, "
                 "write the name in the same way everywhere"
             )
+
+
+def refuse_other_people(reader: Reader) -> None:
+    """Refuse answers to tasks that would be recorded under another name than the name of the person who gave them.
+
+    Tools have their own names for their users. If nobody says who the only user is, the answers of the annotator for
+    whom the tasks were drawn would count as those of a second person.
+
+    Raises:
+        DataError: several users answered the tasks of `reader.annotator`, or the only user has a name that is neither
+            confirmed by `reader.annotator` nor the name for which the tasks were drawn.
+    """
+    users = reader.answered.get(reader.annotator, set()) - {""}
+    if len(users) > 1:
+        raise DataError(
+            f"{reader.path}: the tasks drawn for {reader.annotator} were answered by {' and '.join(sorted(users))}. "
+            "Remove --annotator to record their answers under these names."
+        )
+    # A project with the tasks of several annotators has users of its own.
+    for drawn_for, names in reader.answered.items() if len(reader.answered) == 1 else ():
+        recorded = _recorded(reader, drawn_for, names)
+        found = {name or reader.fallback for name in names}
+        if len(recorded) > 1 or recorded == {drawn_for} or found == {reader.annotator}:
+            continue
+        (who,) = found if len(found) == 1 else recorded
+        named = f", but the file names '{who}'" if who else ""
+        another = f" If '{who}' is another person, use `--annotator {quote(who)}`." if who else ""
+        raise DataError(
+            f"{reader.path}: these tasks were drawn for {drawn_for}{named}. To record the answers under {drawn_for}, "
+            f"use `--annotator {quote(drawn_for)}`.{another}"
+        )
+
+
+def answered_by_others(reader: Reader) -> Iterator[str]:
+    """A remark for each annotator whose tasks were answered under other names."""
+    for drawn_for, names in reader.answered.items():
+        others = sorted(_recorded(reader, drawn_for, names) - {drawn_for})
+        if drawn_for == reader.annotator:
+            for user in sorted(names - {"", drawn_for}):
+                yield f"'{user}' is recorded as '{drawn_for}', for whom the tasks were drawn"
+        elif others:
+            listed = " and ".join(f"'{name}'" for name in others)
+            yield (
+                f"answers to tasks drawn for '{drawn_for}' are recorded under {listed}. If they are answers of "
+                f"'{drawn_for}', undo this import and repeat it with --annotator"
+            )
+
+
+def _recorded(reader: Reader, drawn_for: str, names: Iterable[str]) -> set[str]:
+    """The names under which the answers to the tasks of an annotator are recorded."""
+    if drawn_for == reader.annotator:
+        return {drawn_for}
+    return {name or reader.annotator or reader.fallback for name in names}
 
 
 def under_new_names(store: Store, lines: Sequence[Line]) -> tuple[list[Line], list[str]]:

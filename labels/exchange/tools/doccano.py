@@ -20,7 +20,7 @@ from labels.exchange.decisions import Selection
 from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, Reader, Unseen
 from labels.exchange.formats import Content, Note, Placed, RecordFormat
-from labels.exchange.stamps import Task
+from labels.exchange.stamps import Task, decoded, is_task
 from labels.records import Annotation, Sentence
 from labels.text.cells import cell_values
 from labels.text.rows import Row, csv_notes
@@ -51,8 +51,11 @@ class Doccano(RecordFormat):
         return "" if path.stem in _NOBODY else path.stem
 
     def is_own(self, record: Row) -> bool:
-        """Whether the record has the comments of doccano."""
-        return isinstance(record.get("Comments"), list) and "label" in record
+        """Whether the record has the comments of doccano, or is a task for it."""
+        if "label" not in record:
+            return False
+        is_listed = isinstance(record["label"], list) and is_task(decoded(self.stamp_in(record)))
+        return is_listed or isinstance(record.get("Comments"), list)
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """Convert each record, and say if the annotator is taken from the name of the file."""

@@ -22,7 +22,7 @@ from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, LeftOut, Reader, Unseen
 from labels.exchange.formats import Content, Format, Note, Placed
 from labels.exchange.lines import Line
-from labels.exchange.stamps import Task
+from labels.exchange.stamps import Task, decoded, is_task
 from labels.exchange.tools.label_studio_project import configuration, task_record
 from labels.records import Annotation
 from labels.text.rows import Row
@@ -49,7 +49,13 @@ class LabelStudio(Format):
 
     def is_own(self, record: Row) -> bool:
         """Whether the record is a task."""
-        return isinstance(record.get("data"), dict) and "annotations" in record
+        asked = is_task(decoded(self.stamp_in(record)))
+        return isinstance(record.get("data"), dict) and (asked or "annotations" in record)
+
+    def stamp_in(self, record: Row) -> Any:
+        """The value of the stamp in the data of a task."""
+        data = record.get("data")
+        return data.get(KEY) if isinstance(data, dict) else None
 
     def origin(self, event: Annotation) -> str:
         """The annotation's id and time."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from labels.codebook.schema import Codebook
 from labels.errors import DataError, counted
@@ -23,7 +24,7 @@ from labels.exchange.fields import KEY
 from labels.exchange.foreign import ForeignDecision, Reader, Unseen
 from labels.exchange.formats import Content, Format, Note, Placed
 from labels.exchange.lines import Line
-from labels.exchange.stamps import Task
+from labels.exchange.stamps import Task, decoded, is_task
 from labels.records import Annotation, Sentence
 from labels.text.rows import Row
 from labels.unicode import clean
@@ -52,8 +53,14 @@ class Prodigy(Format):
     )
 
     def is_own(self, record: Row) -> bool:
-        """Whether the record has an answer or a hash from Prodigy."""
-        return record.get("answer") in _ANSWERS or "_task_hash" in record or "_input_hash" in record
+        """Whether the record has an answer or a hash from Prodigy, or is a task for it."""
+        asked = "options" in record and is_task(decoded(self.stamp_in(record)))
+        return asked or record.get("answer") in _ANSWERS or "_task_hash" in record or "_input_hash" in record
+
+    def stamp_in(self, record: Row) -> Any:
+        """The value of the stamp in the metadata of a record."""
+        meta = record.get("meta")
+        return meta.get(KEY) if isinstance(meta, dict) else None
 
     def parse(self, placed: Iterable[Placed], reader: Reader) -> Iterator[Content]:
         """Read the decisions; the texts of records without a decision are unseen."""
@@ -169,21 +176,23 @@ def _line(reader: Reader, group: Sequence[Placed], control: str) -> Line:
     # A rejected choice leaves the correct labels unknown; a rejected binary label is a decision on that label.
     reviewed = answers == {"accept"} if choice else answers != {"ignore"}
     named = _annotator(first)
-    annotator = reader.annotator if reader.annotator and _START_TIME.fullmatch(named) else named
+    stamps = foreign.native_stamps(meta.get(KEY), place)
+    if reader.annotator and _START_TIME.fullmatch(named):
+        named = reader.annotator if stamps else ""
     decision = ForeignDecision(
         text=first.get("text"),
         state="reviewed" if reviewed else "skipped",
         labels=_labels(rows, control, reader, place) if reviewed else (),
         record=[fields.without_stamp(row) for row in rows],
-        annotator=annotator,
+        annotator=named,
         # The decision was complete with the last answer.
         created_at=max(_time(row, at) for at, row in group),
         identifier=first.get("_input_hash"),
         metadata=meta,
     )
-    line = reader.line(decision, place, foreign.native_stamps(meta.get(KEY), place))
+    line = reader.line(decision, place, stamps)
     # If the option replaces the name of a session, the name in the exported record must be the new name.
-    replaced = bool(named) and clean(named) != line.event.annotator
+    replaced = bool(own := _annotator(first)) and clean(own) != line.event.annotator
     known = {"_annotator_id": line.event.annotator} if replaced else {}
     if choice:
         built = _choice(line.event, line.sentence, reader.codebook)

@@ -339,3 +339,62 @@ def test_without_sentences_the_cause_is_named(store: Store, tool: Tool, codebook
         with pytest.raises(InputError, match="there is nothing to label"):
             export_tasks(store, tool.tasks, codebook, tool.name, annotator)
     assert not Path(tool.tasks).exists()
+
+
+@pytest.mark.parametrize("annotator", ["", "eva"])
+def test_answers_under_one_other_name_are_refused(
+    store: Store, ids: list[str], tool: Tool, codebook: Codebook, annotator: str
+) -> None:
+    answers = [tool.answer(task, ["aid"], "7", LATER) for task in tasks_for(store, tool, codebook)]
+    who = "7" if tool.users else "answers"
+
+    with pytest.raises(DataError, match=rf"drawn for ana, but the file names '{who}'\. .*use `--annotator ana`"):
+        bring(store, tool, codebook, answers, annotator)
+    assert store.events.all() == []
+    bring(store, tool, codebook, answers, annotator=who)  # another person, as the file says
+    assert {event.annotator for event in store.events.all()} == {who}
+
+
+def test_sessions_without_a_name_are_nobody(store: Store, ids: list[str], codebook: Codebook) -> None:
+    tool = next(one for one in TOOLS if one.name == "prodigy")
+    session = {"_annotator_id": "set-2026-01-01_10-00-00", "_session_id": "set-2026-01-01_10-00-00"}
+    answers = [tool.answer(task, ["aid"], "", LATER) | session for task in tasks_for(store, tool, codebook)]
+
+    for annotator in ("", "eva"):
+        with pytest.raises(DataError, match=r"these tasks were drawn for ana.* use `--annotator ana`"):
+            bring(store, tool, codebook, answers, annotator)
+    bring(store, tool, codebook, answers)
+    assert {event.annotator for event in store.events.all()} == {"ana"}
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["as written", "answered"])
+@pytest.mark.parametrize("format", ["jsonl", "csv", *(one.name for one in TOOLS), "label-studio-min", "argilla"])
+def test_a_file_of_another_tool_is_refused(
+    store: Store, ids: list[str], tool: Tool, codebook: Codebook, format: str, answered: bool
+) -> None:
+    tasks = tasks_for(store, tool, codebook)
+    path = Path(tool.tasks)
+    if answered:
+        records = [tool.answer(task, ["aid"], "ana", LATER) for task in tasks]
+        path.write_text(json.dumps(records) if tool.array else "\n".join(map(json.dumps, records)), encoding="utf-8")
+    if format == tool.name:
+        assert import_file(store, path, codebook, format, "ana").new == (4 if answered else 0)
+        return
+
+    with pytest.raises(InputError, match=rf"is in the format {tool.name}\.|files in format {format} have the ext"):
+        import_file(store, path, codebook, format, "ana")
+    assert store.events.all() == []
+    assert store.counts.texts().sentences == 4
+
+
+def test_decisions_written_for_another_tool_add_no_texts(store: Store, ids: list[str], codebook: Codebook) -> None:
+    from labels.exchange.driver import export_file
+
+    store.events.add([decision(ids[0], "ana")])
+    export_file(store, "ana.jsonl", codebook, "doccano")
+
+    with pytest.raises(DataError, match=r"ana\.jsonl:1: this record is in the format doccano"):
+        import_file(store, "ana.jsonl", codebook, "prodigy")
+    for name in ("argilla", "jsonl"):
+        assert import_file(store, "ana.jsonl", codebook, name).new == 0
+    assert store.counts.texts().sentences == 4
