@@ -235,9 +235,16 @@ class ChecksFigures(Figures):
 
 
 class FoldFigures(Figures):
-    """A fold of a cross-validation: the model fitted without it, and its figures on the examples of the fold."""
+    """A fold of a cross-validation: the model fitted without it, and its figures on the examples of the fold.
+
+    Attributes:
+        column: the column whose value `name` is left out; empty for a fold of documents. None in older reports.
+        thresholds: by label, those of the model of the fold; None if it has none, and in older reports.
+    """
 
     name: str
+    column: str | None = None
+    thresholds: dict[str, Share] | None = None
     n_train: Number
     n_validation: Number
     n_test: Number

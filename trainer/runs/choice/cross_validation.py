@@ -109,9 +109,12 @@ def _fit_fold(experiment: Experiment, dataset: Dataset, fold: Fold, checkpoints:
     probabilities = model.calibrated(raw)
     seconds = time.perf_counter() - start
     predicted = Predicted(examples, model.decide(probabilities), probabilities)
+    thresholds = dict(zip(model.labels, model.calibration.thresholds.tolist(), strict=True))
     counts = count(label_matrix(examples, model.labels), predicted.predicted)
     figures = FoldFigures(
         name=fold.name,
+        column=experiment.split.by if experiment.split.leave_one_out else "",
+        thresholds=None if model.codebook.exclusive else thresholds,
         n_train=len(fold.parts["train"]),
         n_validation=len(fold.parts["validation"]),
         n_test=len(examples),

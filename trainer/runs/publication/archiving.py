@@ -122,7 +122,8 @@ def _training_data(package: _Package) -> Dataset | str:
     if package.experiment is None or package.contents.manifest is None:
         return "the run does not say where they come from."
     try:
-        dataset = load_dataset(parse_experiment(dict(package.experiment), "the experiment"))
+        experiment = parse_experiment(dict(package.experiment), "the experiment")
+        dataset = load_dataset(experiment, folds=bool(package.contents.report.folds))
     except CommuniqueError as error:
         return str(error)
     if dataset.training_hash != package.contents.manifest.training_hash:
@@ -149,14 +150,22 @@ def _write(package: _Package, folder: Path, *, texts: bool) -> None:
         _write_json(folder / "model.json", {"id": contents.manifest.digest, **content})
     parts = {name: part.examples for name, part in package.parts.items()}
     if isinstance(training, Dataset):
-        parts = {"train": training.parts["train"], **parts}
+        parts = _with_train(training.parts["train"], parts)
     write_csv_table(folder / "decisions.csv", list(_decisions(parts, contents.report.labels, texts=texts)))
     write_csv_table(folder / "predictions.csv", list(_predictions(package)))
     shutil.copyfile(reproduce.__file__, folder / "reproduce.py")
     (folder / "requirements.txt").write_text(f"numpy>={version('numpy')}\nscipy>={version('scipy')}\n", "utf-8")
-    why = training if isinstance(training, str) else ""
+    complete = sum(map(len, parts.values())) == contents.report.n_train and bool(contents.report.folds)
+    why = training if isinstance(training, str) and not complete else ""
     (folder / "README.md").write_text(_readme(package, why, texts=texts), encoding="utf-8")
     _write_digests(folder)
+
+
+def _with_train(train: Sequence[Example], parts: Mapping[str, Sequence[Example]]) -> dict[str, Sequence[Example]]:
+    """Add the train sentences that are in no other part: in a cross-validation, a fold has nearly all of them."""
+    known = {own.id for examples in parts.values() for own in examples}
+    only = [own for own in train if own.id not in known]
+    return {**({"train": only} if only else {}), **parts}
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -177,7 +186,7 @@ def _decisions(
 
 def _predictions(package: _Package) -> Iterator[dict[str, str]]:
     """Rows with all digits of the probabilities, so that figures of rankings can be reproduced."""
-    labels = package.contents.report.labels
+    labels, folds = package.contents.report.labels, _folds(package)
     for name, part in package.parts.items():
         measured = name == package.contents.report.basis
         groups = package.contents.outcome.groups if measured else group_examples(part.examples, allow_large=True)
@@ -186,11 +195,19 @@ def _predictions(package: _Package) -> Iterator[dict[str, str]]:
                 "example_id": own.id,
                 "document_id": own.document_id,
                 "part": name,
+                **({"fold": folds.get(own.id, "")} if folds else {}),
                 "group": str(group),
                 "gold": _JOINED.join(label for label in labels if label in own.labels),
                 "labels": _JOINED.join(label for label, assigned in zip(labels, held, strict=True) if assigned),
                 **{f"p:{label}": repr(float(p)) for label, p in zip(labels, numbers, strict=True)},
             }
+
+
+def _folds(package: _Package) -> dict[str, str]:
+    """The fold of each sentence by its id; empty if the run is no cross-validation, or has no split."""
+    if package.split is None or not package.contents.report.folds:
+        return {}
+    return {own: name for name, ids in json.loads(package.split).get("folds", {}).items() for own in ids}
 
 
 def _readme(package: _Package, why: str, *, texts: bool) -> str:
@@ -204,6 +221,7 @@ def _readme(package: _Package, why: str, *, texts: bool) -> str:
         trained=not why,
         why_untrained=why,
         split=package.split is not None,
+        folds=contents.report.folds,
         experiment=package.experiment is not None,
         identity=facts.identity(contents),
         md=markdown,

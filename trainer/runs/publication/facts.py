@@ -12,6 +12,8 @@ from trainer.evaluation.metrics import CALIBRATION_BINS
 from trainer.evaluation.report import Report
 from trainer.runs.publication.material import Contents
 
+_MANY_FOLDS = 10
+"""Maximum number of folds named in a sentence."""
 _FIGURES = ("precision", "recall", "f1")
 
 
@@ -33,6 +35,55 @@ class Fact:
 def shown(value: float | None, digits: int = 3) -> str:
     """Return a figure as text; "undefined" for None."""
     return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+def design(report: Report) -> list[str]:
+    """Return how the sentences behind the figures were kept from the model, as sentences."""
+    if report.folds:
+        return _folded(report)
+    tested = (
+        f"It was tested on {counted(report.n_test, 'sentence')} in {counted(report.n_groups, 'group')}; documents that "
+        "share near-duplicate sentences form one group."
+    )
+    if report.n_train is None or report.n_validation is None:
+        unknown = " Whether the model was trained on any of these sentences was not checked."
+        return [tested + (unknown if report.n_train is None else "")]
+    served = f"{counted(report.n_validation, 'sentence')} served for calibration"
+    served += "" if report.exclusive else " and for the threshold of each label"
+    return [f"It was fitted to {counted(report.n_train, 'sentence')}; {served}.", tested]
+
+
+def _folded(report: Report) -> list[str]:
+    use = "calibration" if report.exclusive else "calibration and the threshold of each label"
+    train, validation, test = (
+        _span([getattr(fold, key) for fold in report.folds]) for key in ("n_train", "n_validation", "n_test")
+    )
+    return [
+        f"The figures come from {cross_validation(report)}: each of the {counted(report.n_test, 'sentence')}, in "
+        f"{counted(report.n_groups, 'group')}, was predicted by a model fitted without its fold; documents that share "
+        "near-duplicate sentences form one group.",
+        f"A fold has {test} sentences; its model was fitted to {train} others, and {validation} more served for {use}.",
+        f"There is no separate test part: the saved model is fitted to all {report.n_train} sentences, and was not "
+        "tested itself.",
+    ]
+
+
+def cross_validation(report: Report) -> str:
+    """Return the kind of a cross-validation, e.g. "5-fold cross-validation by document"; empty without folds."""
+    if not report.folds:
+        return ""
+    names, column = [fold.name for fold in report.folds], report.folds[0].column
+    numbered = names == [str(number) for number in range(1, len(names) + 1)]
+    if column == "" or (column is None and numbered):  # older reports have no column
+        return f"{len(names)}-fold cross-validation" + (" by document" if column == "" else "")
+    more = f" and {len(names) - _MANY_FOLDS} more" if len(names) > _MANY_FOLDS else ""
+    by = f" by {column}" if column else ""
+    return f"leave-one-out cross-validation{by} ({len(names)} folds: {', '.join(names[:_MANY_FOLDS])}{more})"
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def headline(contents: Contents) -> list[Fact]:
@@ -161,6 +212,7 @@ def identity(contents: Contents) -> list[Fact]:
         (f"{report.basis} sentences", f"{test}, hash {contents.test_hash}", f"predictions.parquet: {report.basis}"),
         ("looks at these sentences", _looks(report), "report.json: test_looks, counted in MLflow"),
         ("train, validation", _sizes(contents), "report.json: n_train, n_validation"),
+        ("cross-validation", cross_validation(report), "report.json: folds"),
         ("training data", manifest.training_hash if manifest else "", "manifest.json: training_hash"),
         ("codebook", f"{book.name} {book.version}, hash {book.hash}" if book else "", "report.json: codebook"),
         ("model", f"{report.kind}, id {report.model_id}", "report.json: kind, model_id"),
@@ -178,4 +230,6 @@ def _looks(report: Report) -> str:
 
 def _sizes(contents: Contents) -> str:
     train, validation = contents.report.n_train, contents.report.n_validation
+    if contents.report.folds:
+        return ""
     return "" if train is None or validation is None else f"{train} and {validation} sentences"

@@ -73,6 +73,8 @@ def page_values(contents: Contents) -> dict[str, Any]:
     return {
         "contents": contents,
         "report": report,
+        "design": facts.design(report),
+        "cross_validation": facts.cross_validation(report),
         "headline": facts.headline(contents),
         "label_rows": facts.label_rows(contents),
         "label_cells": facts.label_cells(contents),
@@ -168,7 +170,7 @@ def _metadata(contents: Contents) -> str:
         "dataset": {
             "type": "custom",
             "name": report.data or "unknown",
-            "split": "test",
+            "split": report.basis,
             "revision": contents.test_hash,
         },
         "metrics": metrics,

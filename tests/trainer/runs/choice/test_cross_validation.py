@@ -136,6 +136,34 @@ def test_the_command_writes_and_reports_a_cross_validation(experiment_of: MakeEx
     assert (done.exit_code, Path("swept").exists()) == (2, False)
 
 
+@pytest.mark.parametrize(
+    ("split", "design"),
+    [
+        ({"folds": 3}, "3-fold cross-validation by document"),
+        ({"by": "source", "leave_one_out": True}, "leave-one-out cross-validation by source (3 folds: a, b, c)"),
+    ],
+)
+def test_all_pages_say_how_the_sentences_were_predicted(
+    experiment_of: MakeExperiment, isolated: Path, split: dict[str, object], design: str
+) -> None:
+    rows = [json.loads(line) for line in (isolated / "data.jsonl").read_text("utf-8").splitlines()]
+    rows = [row | {"source": "abc"[int(row["document_id"][1:]) % 3]} for row in rows]
+    (isolated / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    folds = cross_validate(experiment_of("tfidf", split=split), Path("cv")).report.folds
+    done = CliRunner().invoke(app, ["report", "cv", "--out", "pages"])
+    assert done.exit_code == 0, done.output
+    pages = {path.name: path.read_text("utf-8").replace("\\", "") for path in Path("pages").iterdir()}
+    assert [name for name, page in pages.items() if design not in page] == []
+    methods = pages["methods.md"]
+    tuned = sorted(fold.n_validation for fold in folds)
+    span = f"{tuned[0]} to {tuned[-1]}" if tuned[0] < tuned[-1] else f"{tuned[0]}"
+    assert f"{span} more served for calibration and the threshold of each label" in methods
+    assert "tested on" not in methods
+    assert "| 0 |" not in methods
+    assert "split: out-of-fold" in pages["MODEL_CARD.md"]
+    assert all(fold.thresholds and set(fold.thresholds) == {"aid", "truce"} for fold in folds)
+
+
 def test_a_plain_run_and_several_processes_refuse_folds(
     experiment_of: MakeExperiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

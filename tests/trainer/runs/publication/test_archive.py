@@ -143,8 +143,17 @@ def test_bad_input_is_one_message(tracked_run: TrackedRun, isolated: Path, argum
 
 
 def test_the_figures_of_a_cross_validation_are_reproduced(experiment_of: MakeExperiment, isolated: Path) -> None:
-    cross_validate(experiment_of("majority", split={"folds": 2}), isolated / "folds")
+    run = cross_validate(experiment_of("tfidf", split={"folds": 2}), isolated / "folds")
     archive("folds", "--out", "package", "--without-texts")
     done = reproduce(isolated / "package", isolated / "clean")
     assert done.returncode == 0, done.stdout + done.stderr
     assert {row["part"] for row in rows_of(Path("package/predictions.csv"))} == {"out-of-fold"}
+    readme = Path("package/README.md").read_text("utf-8")
+    assert "not included" not in readme
+    assert "validation and test" not in readme
+    decisions = rows_of(Path("package/decisions.csv"))
+    assert [row["part"] for row in decisions] == ["out-of-fold"] * 150
+    thresholds = {fold.name: fold.thresholds or {} for fold in run.report.folds}
+    for row in rows_of(Path("package/predictions.csv")):
+        own = thresholds[row["fold"]]
+        assert row["labels"] == "|".join(label for label, at in own.items() if float(row[f"p:{label}"]) >= at)
