@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labels.errors import DataError, counted
 from labels.output.table_files import apostrophes_in, without_apostrophes
@@ -18,6 +18,9 @@ from labels.records import trimmed_text
 from labels.text.headers import ColumnFinder, ColumnNames, check_header, csv_form
 from labels.text.parsing.recognition import Oddities, refuse_binary, refuse_markup
 from labels.unicode import clean, is_missing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Row = dict[str, Any]
 Reject = Callable[[str], None]
@@ -221,15 +224,13 @@ def csv_notes(path: Path) -> tuple[str, ...]:
 def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from datasets import Features
 
     number = 0
-    # Hugging Face stores labels as numbers and their names in the schema of the file.
     try:
         # The buffer limits the memory for a file whose rows are all in one row group.
         with pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER) as file:
             check_header(file.schema_arrow.names, path)
-            names = class_features(Features.from_arrow_schema(file.schema_arrow))
+            names = _class_features_of(file.schema_arrow)
             for batch in file.iter_batches(_PARQUET_BATCH):
                 for row in batch.to_pylist():
                     number += 1
@@ -243,6 +244,15 @@ def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
         else:
             message = f"the file cannot be read as Parquet ({reason})"
         raise DataError(f"{path}: {message}. Create the file again as Parquet.") from error
+
+
+def _class_features_of(schema: pa.Schema) -> dict[str, Any]:
+    """Hugging Face stores labels as numbers, and their names in the metadata of the schema."""
+    if b"huggingface" not in (schema.metadata or {}):
+        return {}  # without its metadata, `datasets` guesses types, and fails at those it lacks, such as maps
+    from datasets import Features
+
+    return class_features(Features.from_arrow_schema(schema))
 
 
 def class_features(features: Mapping[str, Any]) -> dict[str, Any]:

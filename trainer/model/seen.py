@@ -48,14 +48,19 @@ def seen_examples(manifest: Manifest, artefact: Path, examples: Sequence[Example
     return [example for example in examples if example.id in learned]
 
 
-def seen_note(manifest: Manifest, artefact: Path, examples: Sequence[Example]) -> list[str]:
-    """Return a caveat for the report if the model has learned from some of the examples; else an empty list."""
+def seen_note(manifest: Manifest, artefact: Path, examples: Sequence[Example], model: str = "") -> list[str]:
+    """Return a caveat for the report if the model has learned from some of the examples; else an empty list.
+
+    Args:
+        model: the name of the model, if the figures are those of several models.
+    """
     seen = seen_examples(manifest, artefact, examples)
     if not seen:
         return []
     of = f"{len(seen)} of {counted(len(examples), 'sentence')} {'was' if len(seen) == 1 else 'were'}"
+    whose, figures = (f"the training data of {model}", "its") if model else ("this model's training data", "the")
     return [
-        f"{of} in this model's training data (train or validation), e.g. '{seen[0].text[:60]}': the figures are better "
+        f"{of} in {whose} (train or validation), e.g. '{seen[0].text[:60]}': {figures} figures are better "
         "than on new sentences. Remove these rows, or evaluate on sentences that the model has never seen; the figures "
         "on its own test part are in the report.json of its run"
     ]

@@ -34,6 +34,9 @@ PREDICTED = frozenset({"sentence_id", "start", "end", "model_id", "codebook_hash
 PREDICTED_DOCUMENTS = frozenset({"document_id", "sentences", "model_id", "codebook_hash"})
 """The columns by which a row from `predict --by document` is recognised."""
 
+_OUT_OF_RUN = frozenset({"example_id", "gold", "labels", "probabilities", "split"})
+"""The columns by which a row from the predictions of a run is recognised. Its `labels` are those of the model."""
+
 Numbered = tuple[int, Row]
 """Pairs of a row and its number in the file."""
 
@@ -64,6 +67,7 @@ def counted_rows(path: Path, rows: Iterable[Numbered]) -> CountedRows:
             codebook, is an export without texts, or has answers of Prodigy that are not labels.
     """
     found = list(rows)
+    _refuse_predictions_of_run(path, found)
     _refuse_versions(path, found)
     _refuse_without_texts(path, found)
     _refuse_answers(path, found)
@@ -74,6 +78,15 @@ def counted_rows(path: Path, rows: Iterable[Numbered]) -> CountedRows:
     _refuse_two_annotators(path, in_order)
     kept_rows = [row for _, row in in_order]
     return CountedRows(in_order, (*notes, *prediction_notes(path, kept_rows), *_coder_notes(path, kept_rows)))
+
+
+def _refuse_predictions_of_run(path: Path, rows: Sequence[Numbered]) -> None:
+    if any(row.keys() >= _OUT_OF_RUN for _, row in rows):
+        raise DataError(
+            f"{path}: these are the predictions of a run: `labels` are the labels that its model predicted, and `gold` "
+            "those of annotators. Choose the labels of annotators with --label-column gold (in an experiment: "
+            "data.label_column)."
+        )
 
 
 def prediction_notes(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -4,12 +4,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import make_examples
 from tests.trainer.conftest import TrackedRun, write_examples
 from trainer.cli import app
+from trainer.evaluation.report import Report
 
 
 def check(*arguments: str, code: int) -> str:
@@ -48,6 +50,37 @@ def test_the_split_of_a_run_is_checked_with_its_model(tracked_run: TrackedRun) -
     output = check(train, "--split", str(folder / "split.json"), "--model", str(folder), code=0)
     assert "No sentence leaks." in output
     assert f"all {tracked_run.result.report.n_test}" in output
+
+
+def test_blank_cells_and_a_label_column_are_read_as_chosen(tracked_run: TrackedRun) -> None:
+    rows = "".join(f'{{"text": "Report {i} arrived.", "codes": ""}}\n' for i in range(9))
+    Path("b.jsonl").write_text(rows + '{"text": "They called for a truce.", "codes": "truce"}\n', "utf-8")
+    Path("a.jsonl").write_text('{"text": "Rain fell."}\n', "utf-8")
+    arguments = ["a.jsonl", "b.jsonl", "--label-column", "codes", "--model", str(tracked_run.result.folder)]
+    assert "use --blank none" in check(*arguments, code=2)
+    assert "all 10" in check(*arguments, "--blank", "none", code=0)
+    assert "all 1" in check(*arguments, "--blank", "undecided", code=0)
+
+
+def test_the_predictions_of_a_run_are_texts_and_gold_but_never_their_own_gold(tracked_run: TrackedRun) -> None:
+    run = tracked_run.result.folder
+    own = str(run / "predictions.parquet")
+    Path("a.jsonl").write_text('{"text": "Rain fell."}\n', "utf-8")
+    assert "No sentence leaks." in check("a.jsonl", own, code=0)
+
+    def evaluate(*arguments: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["evaluate", str(run), own, *arguments])
+        return done.exit_code, " ".join(done.output.split())
+
+    code, output = evaluate()
+    assert (code, "--label-column gold" in output) == (2, True), output
+    code, output = evaluate("--label-column", "gold", "--out", "found")
+    assert code == 0, output
+    found, gold = Report.read(Path("found/report.json")), pq.read_table(own)["gold"].to_pylist()
+    assert found.n_test == len(gold)
+    assert {label: sum(label in one for one in gold) for label in found.labels} == {
+        label: found.per_label[label].support for label in found.labels
+    }
 
 
 @pytest.mark.parametrize(

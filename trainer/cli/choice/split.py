@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import TextColumnOption, bounds, console, number, progress_bars, table
+from labels.cli.terminal import (
+    BlankOption,
+    LabelColumnOption,
+    TextColumnOption,
+    bounds,
+    console,
+    number,
+    progress_bars,
+    table,
+)
 from labels.errors import InputError
 
 if TYPE_CHECKING:
+    from labels.text.examples import ReadingOptions
     from trainer.data.leakage import Pair
     from trainer.runs.evaluate import Figured
 
@@ -49,17 +59,21 @@ def check_command(
         Path | None, typer.Option("--json", help="Write the numbers as JSON, without texts.", metavar="FILE")
     ] = None,
     text_column: TextColumnOption = "",
+    label_column: LabelColumnOption = "",
+    blank: BlankOption = None,
 ) -> None:
     """Find sentences that leak from one file into another; exits with 1 if there are any."""
     from labels.output.drafts import check_file, write_whole
+    from labels.text.examples import ReadingOptions
     from trainer.data.leakage import find_leaks, read_parts
 
     if json_file:
         check_file(json_file)
     with progress_bars():
+        options = ReadingOptions(text_column, label_column, blank or "")
         parts = read_parts(data, split, text_column)
         pairs = find_leaks(parts)
-        figures = _figures(model, data, split, pairs, text_column, short=short) if model else None
+        figures = _figures(model, data, split, pairs, options, short=short) if model else None
     print_pairs(pairs, show, short=short)
     if figures:
         print_figures(figures)
@@ -97,9 +111,8 @@ def _examples(pairs: Sequence[Pair], show: int) -> Iterator[str]:
 
 
 def _figures(
-    model: str, data: Sequence[Path], split: Path | None, pairs: Sequence[Pair], text_column: str, *, short: bool
+    model: str, data: Sequence[Path], split: Path | None, pairs: Sequence[Pair], options: ReadingOptions, *, short: bool
 ) -> list[Figured]:
-    from labels.text.examples import ReadingOptions
     from trainer.data.leakage import part_name
     from trainer.runs.evaluate import figures_without
 
@@ -109,7 +122,7 @@ def _figures(
         raise InputError("--model: the split has no part `test` to evaluate on. Name the files of the parts instead.")
     leaked = {leak.example.id for pair in into for leak in pair.counted(short=short)}
     role = "train" if split else str(data[-1])
-    return figures_without(model, data[-1], role, leaked, ReadingOptions(text_column), split)
+    return figures_without(model, data[-1], role, leaked, options, split)
 
 
 def print_figures(figures: Sequence[Figured]) -> None:

@@ -17,6 +17,7 @@ from trainer.data.predicted import Predicted
 from trainer.data.splits import group_examples
 from trainer.evaluation.comparison import Comparison, changed_rows, compare_predictions
 from trainer.model.model import Model
+from trainer.model.seen import seen_note
 from trainer.runs.choice.sides import PARTS, Side
 from trainer.runs.evaluate import predict_examples
 from trainer.runs.tracking.looks import note_look
@@ -195,7 +196,9 @@ def compare_models(first: str, second: str, data: Path, options: ReadingOptions 
     Raises:
         InputError: a model or the file cannot be read, or the models have different labels.
     """
-    models = [Model.load(fetch_artefact(reference)) for reference in (first, second)]
+    names = (first, second)
+    artefacts = [fetch_artefact(reference) for reference in names]
+    models = [Model.load(artefact) for artefact in artefacts]
     ours, theirs = (model.codebook for model in models)
     if ours.label_names != theirs.label_names or ours.exclusive != theirs.exclusive:
         raise InputError(
@@ -207,10 +210,13 @@ def compare_models(first: str, second: str, data: Path, options: ReadingOptions 
     if not examples:
         raise DataError(f"{data}: no labelled rows. Add rows, or name another file with --data.")
     answers: list[Predicted] = []
-    for name, model in zip((first, second), models, strict=True):
+    for name, model in zip(names, models, strict=True):
         with progress_stage(name):
             answers.append(predict_examples(model, examples))
-    notes = [*labelled.notes, *_look_notes(examples, "compare", (first, second))]
+    notes = [*labelled.notes, *_look_notes(examples, "compare", names)]
+    for name, artefact, model in zip(names, artefacts, models, strict=True):
+        assert model.manifest is not None
+        notes += seen_note(model.manifest, artefact, examples, name)
     if ours.hash != theirs.hash:
         notes.append("the models were trained with different versions of the codebook")
     return _compared(first, second, ours.label_names, data.name, answers[0], answers[1], notes)

@@ -98,6 +98,15 @@ def test_models_are_compared_on_a_labelled_file(both: RunResult, tracked_run: Tr
         compare_models(str(both.folder), str(tracked_run.result.folder), isolated / "empty.jsonl")
 
 
+def test_learned_sentences_in_the_file_are_named_for_each_model(tracked_run: TrackedRun, isolated: Path) -> None:
+    run, data = tracked_run.result.folder, tracked_run.experiment.data.train
+    done = CliRunner().invoke(app, ["compare", str(run), str(run / "artefact"), "--data", data])
+    assert done.exit_code == 0, done.output
+    output = " ".join(done.output.split())
+    for name in (run, run / "artefact"):
+        assert f"were in the training data of {name} (train or validation)" in output
+
+
 def test_the_page_shows_hostile_texts_as_text(sides: tuple[Side, Side], isolated: Path) -> None:
     found = compare_sides(*sides)
     hostile = '<script>alert("x")</script>\u202e<img src=x onerror=alert(1)>'
