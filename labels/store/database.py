@@ -130,10 +130,9 @@ def explained(url: str, what: str) -> Iterator[None]:
     except (sa.exc.SQLAlchemyError, sqlite3.Error, ModuleNotFoundError, UnicodeEncodeError, OverflowError) as error:
         cause = getattr(error, "orig", None) or error
         reason = str(cause).partition("\n")[0] or type(cause).__name__
-        raise StoreError(
-            f"{url}: the store could not be {what} ({reason}). No partial changes were saved. "
-            "Check that the path or URL is a communique store and is writable."
-        ) from error
+        check = "Check that the path or URL is a communique store"
+        repair = f"{check}." if what == "read" else f"No partial changes were saved. {check} and is writable."
+        raise StoreError(f"{url}: the store could not be {what} ({reason}). {repair}") from error
 
 
 def now() -> str:

@@ -11,13 +11,15 @@ from tempfile import TemporaryDirectory
 import sqlalchemy as sa
 
 from labels.environment.settings import shown_url, sqlite_file, store_name, store_url
-from labels.errors import InputError, StoreError
+from labels.errors import InputError, StoreError, counted
 from labels.output.drafts import whole_file
 from labels.store import tables
 from labels.store.database import WRITES, batches, explained, is_writable, migrate, open_engine, read_only_url
 
 _TABLES = {*tables.metadata.tables, tables.revisions.name}
 """The tables of a store; a database can also have tables of other programs."""
+_OWN = {"document": "SELECT id FROM documents", "event": "SELECT event_id FROM events"}
+"""What a store must have so that it can replace another file, by its noun; every version has these tables."""
 _ROWS = 5_000
 """The number of rows of a database that are copied at once."""
 
@@ -26,7 +28,8 @@ def back_up(store: str, target: Path) -> None:
     """Copy a SQLite store to a file, completely or not at all. Other processes can write in the meantime.
 
     Raises:
-        InputError: the store is not a SQLite file, or does not exist; the target is the store itself.
+        InputError: the store is not a SQLite file, or does not exist; the target is the store itself, or an existing
+            file that is no earlier copy of it.
         DataError: the target cannot be written.
     """
     url = store_url(store)
@@ -39,6 +42,8 @@ def back_up(store: str, target: Path) -> None:
     _check_exists(file, store)
     if target.exists() and target.samefile(file):
         raise InputError(f"{target}: this is the store itself. Choose another file for the backup.")
+    if target.is_file() and target.stat().st_size:
+        _check_earlier_copy(target, file)
     with (
         whole_file(target) as draft,
         _reading(file) as source,
@@ -46,6 +51,31 @@ def back_up(store: str, target: Path) -> None:
     ):
         # SQLite's backup copies a consistent state, including changes that are still in the journal.
         source.backup(copy)
+
+
+def _check_earlier_copy(target: Path, file: Path) -> None:
+    """Raise InputError if replacing a file would lose anything that the store does not have."""
+    repair = "Choose another file for the backup."
+    try:
+        with _reading(target) as old, _reading(file) as source:
+            lost = [
+                counted(len(more), noun)
+                for noun, query in _OWN.items()
+                if (more := set(old.execute(query)) - set(source.execute(query)))
+            ]
+    except sqlite3.Error:
+        raise InputError(
+            f"{target}: this file is not a label store, so it is not an earlier backup, and --overwrite does not "
+            f"replace it. {repair}"
+        ) from None
+    if lost:
+        raise InputError(
+            f"{target}: this label store has {' and '.join(lost)} that {file} does not have, so it is not an earlier "
+            f"backup, and --overwrite does not replace it. {repair}"
+        )
+    # SQLite removes its journal with the last connection. A new file beside the old journal would be damaged.
+    if target.with_name(f"{target.name}-wal").exists():
+        raise InputError(f"{target}: another program has this label store open. {repair}")
 
 
 @contextmanager
@@ -80,9 +110,14 @@ def _refuse_empty(connection: sa.Connection, name: str) -> None:
 
 
 def _check_exists(file: Path, store: str) -> None:
-    # SQLite would turn a missing or empty file into a database.
-    if not (file.is_file() and file.stat().st_size):
-        raise InputError(f"{store_name(store)}: this label store does not exist. Check the path.")
+    name = store_name(store)
+    if file.is_dir():
+        raise InputError(f"{name}: this is a folder. Name the label store in it, such as {file / 'communique.db'}.")
+    if not file.exists():
+        raise InputError(f"{name}: this label store does not exist. Check the path.")
+    # SQLite would turn an empty file into a database.
+    if file.is_file() and not file.stat().st_size:
+        raise InputError(f"{name}: this file is empty and is not a label store. Check the path.")
 
 
 @contextmanager

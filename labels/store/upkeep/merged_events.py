@@ -16,6 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from labels.environment.settings import command, shown_url
 from labels.store import tables
 from labels.store.database import batches, insert_new, rows_among
 from labels.store.events import erased_among, fold
@@ -55,7 +56,7 @@ def merge_events(here: sa.Connection, there: sa.Connection, texts: Texts, names:
     known = _known(here, [event["event_id"] for event in events])
     new = [_moved(event, texts, names) for event in events if event["event_id"] not in known]
     log = Log(len(events), len(new), _by_annotator(events, known))
-    log.conflicts = list(_conflicts(events, known, names))
+    log.conflicts = list(_conflicts(events, known, names, shown_url(here.engine.url)))
     own = list(_entries(here, {}))
     places = _Places(own, _placed(here, there, own, new))
     _renumber(here, places)
@@ -103,7 +104,7 @@ def _by_annotator(events: Sequence[Mapping[str, Any]], known: Mapping[str, Any])
 
 
 def _conflicts(
-    events: Iterable[Mapping[str, Any]], known: Mapping[str, Any], names: Mapping[str, str]
+    events: Iterable[Mapping[str, Any]], known: Mapping[str, Any], names: Mapping[str, str], store: str
 ) -> Iterator[str]:
     people: dict[tuple[str, str], str] = {}
     for event in events:
@@ -116,6 +117,13 @@ def _conflicts(
         if name != stored.annotator:
             people.setdefault((event["annotator"], stored.annotator), name)
     for (there, here), name in people.items():
+        if there == here:
+            yield (
+                f"decisions of '{there}' are in this store already, under the name '{here}', and would now be recorded "
+                f"under '{name}': leave out the new name, merge and, for another name, use "
+                f"`{command('annotators', 'rename', here, name, store=store)}`"
+            )
+            continue
         yield f"events by '{there}', who would be '{name}', are by '{here}' here: add --rename {there}={here}"
 
 

@@ -108,6 +108,29 @@ def test_wrong_words_are_refused(laptops: None, words: tuple[str, ...], message:
     assert message in refuse("store", "merge", *words)
 
 
+@pytest.mark.parametrize(
+    ("other", "message", "code"),
+    [
+        (".", ".: this is a folder. Name the label store in it, such as communique.db.", 2),
+        ("empty.db", "empty.db: this file is empty and is not a label store. Check the path.", 2),
+        ("ana.txt", "(file is not a database). Check that the path or URL is a communique store.", 1),
+    ],
+)
+def test_what_is_no_store_is_not_merged(laptops: None, other: str, message: str, code: int) -> None:
+    Path("empty.db").touch()
+    assert message in refuse("store", "merge", other, code=code)
+
+
+def test_a_new_name_for_decisions_that_are_here_already_is_explained(laptops: None) -> None:
+    succeed("store", "merge", "ana.db", "--store", "both.db")
+
+    for option, name in ((("--rename", "ana=ana2"), "ana2"), (("--prefix", "b-"), "b-ana")):
+        message = refuse("store", "merge", "ana.db", *option, "--store", "both.db")
+        assert "decisions of 'ana' are in this store already, under the name 'ana'" in message
+        assert f"`communique annotators rename ana {name} --store both.db`" in message
+        assert next_commands(message) == [["annotators", "rename", "ana", name, "--store", "both.db"]]
+
+
 def test_stores_that_contradict_each_other_are_refused(laptops: None) -> None:
     succeed("store", "merge", "ana.db")
     Path("book.toml").write_text(BOOK.replace("Help is promised.", "Help is given."), encoding="utf-8")

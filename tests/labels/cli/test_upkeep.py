@@ -48,6 +48,28 @@ def test_a_backup_replaces_nothing_unasked(ids: list[str]) -> None:
     assert "this is the store itself" in run("store", "backup", "communique.db", "--overwrite").stderr
 
 
+def test_a_backup_replaces_only_an_earlier_copy(ids: list[str]) -> None:
+    Path("notes.txt").write_text("Remember the milk. " * 300, encoding="utf-8")
+    succeed("store", "backup", "live.db")
+    with Store("live.db") as live:
+        live.events.add([decision(ids[2], "eva")])
+
+    assert "notes.txt: this file is not a label store" in refuse("store", "backup", "notes.txt", "--overwrite")
+    message = refuse("store", "backup", "live.db", "--overwrite")
+    assert "live.db: this label store has 1 event that communique.db does not have" in message
+
+
+def test_a_backup_does_not_replace_a_store_that_is_open(ids: list[str]) -> None:
+    succeed("store", "backup", "copy.db")
+    with Store("copy.db") as copy:
+        assert copy.events.annotators()
+        assert (
+            "copy.db: another program has this label store open."
+            in run("store", "backup", "copy.db", "--overwrite").stderr
+        )
+        assert copy.events.annotators()
+
+
 @pytest.mark.parametrize(
     ("store", "message"),
     [("absent.db", "this label store does not exist"), ("postgresql+psycopg://ana@host/base", "`pg_dump")],
