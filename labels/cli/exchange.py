@@ -264,6 +264,13 @@ def _export_tasks(
         done = export_tasks(opened, file, book, format, annotator, request, held=timedelta(days=asked.days))
     what = counted(done.tasks, "task")
     console.print(f"{what} written to {file}, and what {format} needs beside {_them(done.tasks)} to {done.project}.")
+    if done.continues:
+        unused = " --size applies only to a new draw." if asked.size else ""
+        words = ("label", "--annotator", annotator, "--release")
+        release = command(*words, store=settings.store, codebook=settings.codebook)
+        console.print(
+            f"This continues {annotator}'s open draw.{unused} To end the draw, type: {release}", soft_wrap=True
+        )
     if done.until:
         console.print(f"The sentences are reserved for {annotator} until {local_time(done.until)}.")
     print_next(

@@ -131,11 +131,13 @@ class WrittenTasks:
     """The number of sentences written as tasks, their reservation, and the file that the tool needs beside them.
 
     `until` is the end of the reservation (ISO 8601 in UTC); empty if the sentences were not drawn for anybody.
+    `continues` is true if they are the rest of an unfinished draw.
     """
 
     tasks: int
     project: Path
     until: str = ""
+    continues: bool = False
 
 
 def export_tasks(
@@ -164,11 +166,12 @@ def export_tasks(
     project, content = project_file(path, found, codebook)
     for file in (path, project):
         check_file(file)  # before sentences are drawn and reserved
-    draws, ids, until = _drawn(store, annotator, request or DrawRequest(size=0), held) if annotator else _free(store)
+    chosen = _drawn(store, annotator, request or DrawRequest(size=0), held) if annotator else _free(store)
     with PLUGINS.blaming(format):
-        found.write(path, [found.task(task, codebook) for task in tasks_of(store, draws, ids)], codebook)
+        tasks = tasks_of(store, chosen.draws, chosen.ids)
+        found.write(path, [found.task(task, codebook) for task in tasks], codebook)
     write_whole(project, [content])
-    return WrittenTasks(len(ids), project, until)
+    return WrittenTasks(len(chosen.ids), project, chosen.until, chosen.continues)
 
 
 def project_file(path: Path, format: Format, codebook: Codebook) -> tuple[Path, str]:
@@ -177,23 +180,30 @@ def project_file(path: Path, format: Format, codebook: Codebook) -> tuple[Path, 
     return path.with_name(f"{path.stem}.{ending}"), content
 
 
-def _drawn(
-    store: Store, annotator: str, request: DrawRequest, held: timedelta
-) -> tuple[Sequence[Draw], list[str], str]:
+class _Chosen(NamedTuple):
+    """Sentences for tasks, in order, and their draws with the end of the reservation."""
+
+    draws: Sequence[Draw]
+    ids: list[str]
+    until: str = ""
+    continues: bool = False
+
+
+def _drawn(store: Store, annotator: str, request: DrawRequest, held: timedelta) -> _Chosen:
     assignment = next_assignment(store, annotator, request)
     if assignment is None:
         reason = explain(store, annotator, request).reason
         raise InputError(f"{store.name}: there is nothing to label for {annotator}. {reason}")
     until = lease_end(held)
     pending = store.draws.hold_pending(assignment.draws, expires_at=until)
-    return assignment.draws, in_order(assignment.draws, frozenset(pending)), until
+    return _Chosen(assignment.draws, in_order(assignment.draws, frozenset(pending)), until, assignment.continues)
 
 
-def _free(store: Store) -> tuple[Sequence[Draw], list[str], str]:
+def _free(store: Store) -> _Chosen:
     ids = store.unseen.ids()
     if not ids:
         raise InputError(f"{store.name}: there is nothing to label: every sentence is decided or reserved.")
-    return (), ids, ""
+    return _Chosen((), ids)
 
 
 def add_batch(store: Store, batch: Batch, codebook: Codebook) -> Imported:
@@ -308,17 +318,31 @@ def _refuse_other_texts(store: Store, lines: Iterable[Line | UnseenLine]) -> int
         identifier, text = line.sentence.id, line.sentence.text
         other = first.setdefault(identifier, line).sentence.text
         if not same_text(other, text):
+            first_text, second_text = _difference(other, text)
             raise DataError(
-                f"{line.place}: sentence {identifier} has the text '{other[:60]}' in one line and '{text[:60]}' in "
+                f"{line.place}: sentence {identifier} has the text '{first_text}' in one line and '{second_text}' in "
                 "another line. Keep only the lines from one version of the document."
             )
     stored = store.documents.sentences(first)
     for sentence in stored:
         line = first[sentence.id]
         if not same_text(sentence.text, line.sentence.text):
+            in_file, in_store = _difference(line.sentence.text, sentence.text)
             raise DataError(
-                f"{line.place}: sentence {sentence.id} has the text '{line.sentence.text[:60]}' in the file, but "
-                f"'{sentence.text[:60]}' in the store. Use the file for the version of the document in the store. If "
+                f"{line.place}: sentence {sentence.id} has the text '{in_file}' in the file, but "
+                f"'{in_store}' in the store. Use the file for the version of the document in the store. If "
                 "the text of a record was edited, restore it."
             )
     return len(stored)
+
+
+def _difference(one: str, other: str) -> tuple[str, str]:
+    """At most 60 characters of each of two texts, around the first difference."""
+    pairs = enumerate(zip(one, other, strict=False))
+    same = next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+    start = max(0, same - 20) if max(len(one), len(other)) > 60 else 0
+
+    def excerpt(text: str) -> str:
+        return "…" * (start > 0) + text[start : start + 60] + "…" * (len(text) > start + 60)
+
+    return excerpt(one), excerpt(other)

@@ -171,9 +171,7 @@ def without_none(labels: Iterable[str], place: str) -> tuple[str, ...]:
     distinct = tuple(dict.fromkeys(labels))
     named = tuple(label for label in distinct if merge_key(label) != "none")
     if named and len(named) < len(distinct):
-        raise DataError(
-            f"{place}: the cell contains 'none' and also {', '.join(named)}. Remove 'none' or the labels from the cell."
-        )
+        raise DataError(f"{place}: the labels are 'none' and also {', '.join(named)}. Remove 'none' or the others.")
     return named
 
 

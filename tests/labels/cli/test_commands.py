@@ -187,7 +187,7 @@ def test_codebook_infer_writes_a_file_that_codebook_check_accepts(isolated: Path
         ([{"text": "One.", "labels": []}], "no row has a label"),
         ([{"text": "One."}], "rows.jsonl:1: the row has neither `label` nor `labels`"),
         ([{"text": "One.", "labels": ["none"]}], "no row has a label"),
-        ([{"text": "One.", "labels": ["none", "aid"]}], "the cell contains 'none' and also aid"),
+        ([{"text": "One.", "labels": ["none", "aid"]}], "the labels are 'none' and also aid"),
     ],
 )
 def test_codebook_infer_without_labels_keeps_an_older_file(

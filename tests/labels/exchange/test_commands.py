@@ -90,6 +90,10 @@ def test_tasks_go_out_and_answers_come_in(isolated: Path) -> None:
     assert "2 tasks written to tasks.jsonl, and what prodigy needs beside them to tasks.labels.txt." in done.stdout
     assert "The sentences are reserved for ana until" in done.stdout
     assert "Next: communique annotations import ANSWERS --format prodigy --annotator ana" in done.stdout
+    assert "open draw" not in done.stdout
+    done = run("export", "two.jsonl", "--tasks", "--format", "prodigy", "--annotator", "ana", "--size", "1")
+    assert "2 tasks written" in done.stdout
+    assert "This continues ana's open draw. --size applies only to a new draw. To end the draw, type: " in done.stdout
 
     tasks = [json.loads(line) for line in (isolated / "tasks.jsonl").read_text(encoding="utf-8").splitlines()]
     answers = [task | {"accept": ["aid"], "answer": "accept", "_annotator_id": "p1"} for task in tasks]

@@ -118,6 +118,11 @@ def test_a_plain_note_in_a_cell_of_csv_is_unchanged(store: Store, isolated: Path
 BAD: list[tuple[str, Row, str]] = [
     ("no text", {"label": ["aid"]}, "this record has no text"),
     ("no label", {"text": "x", "labels": ["aid"]}, "this record has no key `label`. Its keys: text, labels"),
+    (
+        "none beside a label",
+        {"text": "x", "label": ["aid", "none"]},
+        "the labels are 'none' and also aid. Remove 'none'",
+    ),
     ("an unknown label", {"text": "x", "label": ["trce"]}, "label 'trce' is not in codebook 'small'"),
 ]
 

@@ -365,6 +365,14 @@ def test_an_event_id_that_occurs_twice_is_refused(store: Store, write_jsonl: Wri
     assert store.events.all() == []
 
 
+def test_texts_that_differ_late_are_shown_where_they_differ(store: Store, write_jsonl: Write) -> None:
+    lines = [row(event_id=one, text="Nine long " * 20 + one + " and more" * 20, end=383) for one in ("e1", "e2")]
+    import_file(store, write_jsonl("one.jsonl", lines[:1]), BOOK)
+
+    with pytest.raises(DataError, match=r"'…[^']*long e2 and[^']*…' in the file, but '…[^']*long e1 and[^']*…' in the"):
+        import_file(store, write_jsonl("two.jsonl", lines[1:]), BOOK)
+
+
 def test_a_sentence_with_another_text_in_the_store_is_refused(store: Store, write_jsonl: Write) -> None:
     import_file(store, write_jsonl("one.jsonl", [row()]), BOOK)
     before = dump(store.url)

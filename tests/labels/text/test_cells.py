@@ -202,7 +202,7 @@ def test_a_title_is_one_value_whatever_its_characters(title: str) -> None:
 
 
 def test_none_beside_a_label_is_refused() -> None:
-    with pytest.raises(DataError, match=r"^a\.csv:3: the cell contains 'none' and also aid\. Remove"):
+    with pytest.raises(DataError, match=r"^a\.csv:3: the labels are 'none' and also aid\. Remove"):
         NAMES.read("none|aid", "a.csv:3")
 
 

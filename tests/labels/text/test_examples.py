@@ -96,7 +96,7 @@ def test_a_number_is_the_name_of_a_label(write_jsonl: WriteJsonl) -> None:
         ({"text": "x", "labels": [0, 1]}, "label '0' is not in codebook"),
         ({"text": "x", "labels": [0, 0]}, "the list [0, 0] looks like one 0 or 1 per label"),
         ({"text": "x", "labels": {"aid": 1, "truce": 0}}, "a label cell must contain the name of a label"),
-        ({"text": "x", "labels": ["none", "aid"]}, "the cell contains 'none' and also aid"),
+        ({"text": "x", "labels": ["none", "aid"]}, "the labels are 'none' and also aid"),
         ({"text": "x", "labels": ["aid"], "state": "skipped"}, "`state` skipped allows no labels"),
     ],
 )
