@@ -165,7 +165,7 @@ def show_warnings() -> None:
 def reporting_errors() -> Iterator[None]:
     """Print a `CommuniqueError` as one message on standard error and exit with the code of its class.
 
-    Other errors of the file system are also printed as one message; the exit code is 1.
+    Other errors of the file system are also printed as one message; the exit code is 1. After Ctrl-C, it is 130.
     """
     try:
         yield
@@ -174,6 +174,10 @@ def reporting_errors() -> Iterator[None]:
     except CommuniqueError as error:
         print_error(str(error))
         raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as interrupt:
+        # A command that knows what is kept says so in the interrupt.
+        error_console.print(f"Interrupted. {interrupt}".rstrip(), markup=False)
+        raise typer.Exit(130) from None  # 128 + SIGINT, as shells report it
     except BrokenPipeError:
         # The reader (such as `head`) has closed the pipe.
         _discard_output()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -86,13 +87,27 @@ def train(
     if is_follower():
         help_train(loaded, folder)
         return
-    with progress_bars():
+    with progress_bars(), _saying_what_is_kept(folder):
         run = cross_validate if loaded.split.cross_validates else run_experiment
         result = run(loaded, folder, overwrite=overwrite)
     print_report(result.report)
     print_saved(result)
     _suggest_starter(loaded, result)
     report_untracked((result.folder, result.tracked))
+
+
+@contextmanager
+def _saying_what_is_kept(folder: Path) -> Iterator[None]:
+    """Add to an interrupt what is left of the run whose output folder is `folder`."""
+    from trainer.runs.run import checkpoint_folder
+
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        kept = f"Nothing was written to {folder}. {interrupt}".strip()
+        if checkpoint_folder(folder).exists():
+            kept += " The same command continues from the last checkpoint."
+        raise KeyboardInterrupt(kept) from None
 
 
 def print_saved(result: RunResult) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from labels.environment.progress import report_progress
 from labels.errors import ExperimentError, counted, did_you_mean
 from labels.records import PAGE, Example
 from labels.text.duplicates import near_duplicates_of
@@ -88,7 +89,11 @@ def make_folds(
         tests = dict(sorted(named.items()))
     else:
         tests = _folds_of_documents(asked, section, seed)
-    return [_fold(name, test, tests, extra, section, share, seed, notes) for name, test in tests.items()], notes
+    folds = []
+    for number, (name, test) in enumerate(tests.items()):
+        report_progress("Comparing the texts of the folds", number, len(tests))
+        folds.append(_fold(name, test, tests, extra, section, share, seed, notes))
+    return folds, notes
 
 
 def _folds_of_documents(examples: Sequence[Example], section: SplitSection, seed: int) -> dict[str, list[Example]]:

@@ -143,7 +143,10 @@ def run_tracked(
     refuse_occupied(out, overwrite=overwrite, reads=files_read(experiment))  # now, too: training may take hours
     if experiment.tracking.enabled and required:
         check_server()
-    dataset = load()
+    try:
+        dataset = load()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("The data were still being read, so MLflow has no run.") from None
     codebook = dataset.codebook
     check_settings(experiment.evaluation.prevalence, codebook)
     record = record_experiment("train", experiment, dataset)

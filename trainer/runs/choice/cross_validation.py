@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labels.environment.progress import progress_stage
+from labels.environment.progress import progress_stage, report_progress
 from labels.errors import ExperimentError
 from trainer.calibration.calibration import Calibration, Probabilities, fit_calibration, not_calibrated
 from trainer.classifiers.base import CalibratedClassifier, label_matrix
@@ -75,6 +75,7 @@ def _produce(experiment: Experiment, dataset: Dataset, checkpoints: Path, draft:
     for number, fold in enumerate(dataset.folds, start=1):
         # Each fold has its own checkpoints: a fold must never resume from a model that has learned its examples.
         with progress_stage(f"Fold {number} of {len(dataset.folds)}"):
+            report_progress("Fitting", number - 1, len(dataset.folds))  # kinds that fit at once report nothing
             results.append(_fit_fold(experiment, dataset, fold, checkpoints / f"fold-{number}"))
     pooled = Predicted(
         [example for own in results for example in own.predicted.examples],
@@ -82,6 +83,7 @@ def _produce(experiment: Experiment, dataset: Dataset, checkpoints: Path, draft:
         np.concatenate([own.predicted.probabilities for own in results]),
     )
     with progress_stage("Final model"):
+        report_progress("Fitting", len(dataset.folds), len(dataset.folds))
         fitted = _fit_all(experiment, dataset, results, pooled, checkpoints / "final")
     model = save_fitted(experiment, dataset, fitted, pooled, draft)
     outcome = outcome_of(model, pooled)

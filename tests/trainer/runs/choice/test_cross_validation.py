@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from tests.trainer.conftest import MakeExperiment, disturbed, write_examples
 from trainer.cli import app
 from trainer.evaluation.report import Report
 from trainer.model.model import Model
+from trainer.runs.choice import cross_validation as module
 from trainer.runs.choice.comparing import compare_sides
 from trainer.runs.choice.cross_validation import cross_validate
 from trainer.runs.choice.promotion import promote
@@ -100,6 +102,41 @@ def test_folds_are_runs_below_the_run_and_not_on_the_leaderboard(
     assert sum(int(run.data.params["fold.n_test"]) for run in below) == 150
     (board,) = leaderboards("folded")
     assert [row.run_id for row in board.rows] == [result.run_id]
+
+
+def interrupted_train(monkeypatch: pytest.MonkeyPatch, name: str, call: int) -> str:
+    """Train with Ctrl-C in a call of a function of this module; returns what is printed."""
+    original, calls = getattr(module, name), iter(range(1, 10))
+
+    def stop(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(module, name, stop)
+    options = ("data.train=data.jsonl", "data.codebook=codebook.toml", "split.folds=3")
+    done = CliRunner().invoke(app, ["train", "majority", *(word for key in options for word in ("--set", key))])
+    assert done.exit_code == 130
+    assert not Path("runs/majority").exists()
+    return " ".join(done.output.split())
+
+
+def test_an_interrupt_is_said_and_the_run_killed_in_mlflow(
+    experiment_of: MakeExperiment, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment_of("majority")
+    said = interrupted_train(monkeypatch, "fit_model", 2)
+    assert said.endswith("Interrupted. Nothing was written to runs/majority.")
+    listed = CliRunner().invoke(app, ["runs"])
+    assert (listed.exit_code, listed.output.count("killed")) == (0, 1), listed.output
+
+
+def test_an_interrupt_before_the_run_says_that_none_is_recorded(
+    experiment_of: MakeExperiment, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment_of("majority")
+    said = interrupted_train(monkeypatch, "load_dataset", 1)
+    assert said.endswith("The data were still being read, so MLflow has no run.")
 
 
 def test_compare_and_promote_decide_on_out_of_fold_predictions(
