@@ -25,6 +25,8 @@ LABEL, KEY = "label", "key"
 """Keys in the metadata of texts that can be clicked on: the name of a label, and the key that a click stands for."""
 _MANY_LABELS = 12
 _BAR = 16
+_FASTEST = 1.0
+"""Seconds: nobody reads a sentence in less, so faster decisions say nothing about the pace."""
 _LAST_KEYS = (("?", "help"), ("q", "quit"))
 _WRONG = Style.parse("bold red")
 """Not as a string, which Textual would read as the red of CSS."""
@@ -177,7 +179,7 @@ def top_bar(session: Session, annotator: str) -> Text:
     """The top bar: annotator, task, progress and pace."""
     done = round(_BAR * session.decided / session.total) if session.total else 0
     bar = ShownText.assemble(("━" * done, "green"), ("━" * (_BAR - done), "dim"))
-    pace = f"{3600 / session.seconds:.0f}/h" if session.seconds else "–/h"
+    pace = f"{3600 / session.seconds:.0f}/h" if session.seconds and session.seconds >= _FASTEST else "–/h"
     progress = f" {session.decided}/{session.total}  {pace}  today {session.today}"
     return ShownText.assemble((annotator, "bold"), f" · {session.task}  ", bar, progress)
 

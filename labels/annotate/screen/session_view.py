@@ -135,7 +135,7 @@ class SessionView(App[None]):
         self._lay_out(self.size.width)
         self._guarded(self._show)
         if self._notice:
-            self._say(self._notice, wrong=True)
+            self._say(self._notice, wrong=self._notice.startswith("Warning"))
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         """Write an update to the terminal: only what has changed."""

@@ -360,6 +360,15 @@ def test_the_pace_is_that_of_the_median_decision(session: Session) -> None:
     assert "  60/h  " in render.top_bar(session, "ana").plain
 
 
+def test_decisions_without_time_to_read_have_no_pace(store: Store, codebook: Codebook, ids: list[str]) -> None:
+    times = iter(range(10))
+    quick = LabellingSession(store, codebook, "ana", clock=lambda: next(times) / 10)
+    quick.current()
+    quick.review([])
+
+    assert " 1/6  –/h  today 1" in render.top_bar(quick, "ana").plain
+
+
 def test_an_empty_session_has_a_bar(codebook: Codebook) -> None:
     with Store("sqlite://") as store:
         empty = LabellingSession(store, codebook, "ana")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from rich.text import Text
+from textual.widgets import Static
 
 from labels.agreement.report import retest_agreement
 from labels.annotate.tasks import LabellingSession
@@ -149,6 +151,17 @@ def test_the_screen_warns_of_a_second_window(store: Store, codebook: Codebook, o
     screen = open_screen(session(store, codebook), notice="ana has another window open")
 
     assert screen.shows("ana has another window open")
+
+
+@pytest.mark.parametrize(("notice", "is_red"), [("Warning: another window", True), ("Your open draw continues", False)])
+def test_only_a_warning_is_red(
+    store: Store, codebook: Codebook, open_screen: OpenScreen, notice: str, is_red: bool
+) -> None:
+    screen = open_screen(session(store, codebook), notice=notice)
+
+    content = screen.app.query_one("#message", Static).content
+    assert isinstance(content, Text)
+    assert ("red" in str(content.style)) == is_red
 
 
 # -- retests
