@@ -88,7 +88,7 @@ def merge_command(
     done = merge_stores(settings.store, sources, dry_run=dry_run, same_versions=same_versions)
     for merged in done:
         _print_merged(merged, store_name(settings.store), dry_run=dry_run)
-        for line in _to_label_again(merged, settings.store):
+        for line in _to_label_again(merged, settings.store, dry_run=dry_run):
             console.print(line, soft_wrap=True)
     if dry_run:
         console.print("Nothing was changed: this was a dry run.")
@@ -169,12 +169,17 @@ def _remarks(merged: Merged) -> list[str]:
     return lines
 
 
-def _to_label_again(merged: Merged, store: str) -> list[str]:
+def _to_label_again(merged: Merged, store: str, *, dry_run: bool) -> list[str]:
     """The commands that queue sentences whose decisions were made under replaced versions of a codebook."""
     return [
         f"{counted(one.decisions, 'decision was', 'decisions were')} made under codebook {one.old}, before its change "
-        f"to {one.new}. To queue the sentences that must be labelled again and are not waiting yet: "
-        f"{command(*one.migration, store=store)}"
+        f"to {one.new}."
+        + (
+            ""
+            if dry_run
+            else " To queue the sentences that must be labelled again and are not waiting yet: "
+            f"{command(*one.migration, store=store)}"
+        )
         for one in merged.replaced
     ]
 

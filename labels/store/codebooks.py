@@ -36,7 +36,7 @@ class Codebooks(Part):
     def all(self) -> dict[str, Codebook]:
         """Return all versions in the store, by hash."""
         with self._database.reading() as connection:
-            return _versions(connection, self._database.url)
+            return _versions(connection, self._database.name)
 
     def get(self, reference: str) -> Codebook:
         """Return the version identified by NAME@VERSION, NAME@HASH or a hash.
@@ -112,7 +112,7 @@ class Codebooks(Part):
     def history(self) -> CodebookHistory:
         """Return all versions in the store and the recorded changes between them."""
         with self._database.reading() as connection:
-            return history_in(connection, self._database.url)
+            return history_in(connection, self._database.name)
 
     def of_decisions(self) -> dict[str, int]:
         """Count the standing reviews and adjudications by the hash of the version they were made under."""

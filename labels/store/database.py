@@ -215,7 +215,7 @@ class Database:
         self.read_only = url.query.get("mode") == "ro"
         if file is not None and file.is_file() and not is_writable(file):
             self.read_only, url = True, read_only_url(file)
-        with explained(self.url, "opened"):
+        with explained(self.name, "opened"):
             self._engine = open_engine(url)
             try:
                 self._bring_to_head()
@@ -229,12 +229,12 @@ class Database:
             version = schema_version(connection)
         if self.read_only and version and version < HEAD:
             raise StoreError(
-                f"{self.url}: this store has the older schema version {version} and must be upgraded, but it is "
+                f"{self.name}: this store has the older schema version {version} and must be upgraded, but it is "
                 "read-only. Copy the file to a writable folder and open the copy with --store."
             )
         if version != HEAD:
             with self._write_lock() as connection:
-                migrate(connection, self.url)
+                migrate(connection, self.name)
 
     def close(self, *, drop_empty: bool = False) -> None:
         """Close all connections; with `drop_empty`, delete a SQLite file that was created here and is still empty."""
@@ -262,7 +262,7 @@ class Database:
         Raises:
             StoreError: the database reports an error.
         """
-        with explained(self.url, "read"), self._engine.begin() as connection:
+        with explained(self.name, "read"), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -275,7 +275,7 @@ class Database:
         Raises:
             StoreError: the database reports an error.
         """
-        with explained(self.url, "written"), self._write_lock() as connection:
+        with explained(self.name, "written"), self._write_lock() as connection:
             yield connection
 
     @contextmanager
@@ -290,7 +290,7 @@ class Database:
                 connection.exec_driver_sql("PRAGMA secure_delete=ON")
             yield connection
         if self._engine.dialect.name == "sqlite":
-            with explained(self.url, "written"), closing(self._engine.raw_connection()) as outside:
+            with explained(self.name, "written"), closing(self._engine.raw_connection()) as outside:
                 outside.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager

@@ -126,8 +126,8 @@ def test_a_sentence_that_was_labelled_again_is_not_queued_twice() -> None:
         assert store.relabelling.waiting() == [left]
 
 
-def merged(other: str, into: str) -> str:
-    result = CliRunner().invoke(app, ["store", "merge", other, "--store", into])
+def merged(other: str, into: str, *options: str) -> str:
+    result = CliRunner().invoke(app, ["store", "merge", other, "--store", into, *options])
     assert result.exit_code == 0, result.output
     return words(result.stdout)
 
@@ -147,8 +147,11 @@ def test_a_store_under_the_new_version_keeps_it_when_an_older_store_is_merged() 
         event = Annotation("n1", one.id, "eva", "annotate", "reviewed", ("dismissal",), NEW.hash, "2026-01-01")
         store.codebooks.add(NEW)
         store.add_annotated([one], [event])
+    tried = merged("labels.db", "new.db", "--dry-run")
     printed = merged("labels.db", "new.db")
 
+    assert "3 decisions were made under" in tried
+    assert "codebook migrate" not in tried
     assert "3 decisions were made under codebook 'diplomatic-statements' 1.1.0" in printed
     with Store("new.db") as store:
         assert store.codebooks.in_use("diplomatic") == (NEW, "")

@@ -78,6 +78,12 @@ def test_a_backup_of_something_else_is_refused(isolated: Path, store: str, messa
     assert message in refuse("store", "backup", "copy.db", "--store", store)
 
 
+def test_an_error_names_the_file_as_it_was_typed(isolated: Path) -> None:
+    Path("notes.txt").write_text("Remember the milk. " * 300, encoding="utf-8")
+    message = refuse("status", "--store", "notes.txt", code=1)
+    assert message.startswith("Error: notes.txt: the store could not be opened (file is not a database).")
+
+
 # -- names
 
 
