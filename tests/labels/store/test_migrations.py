@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from labels.errors import StoreError
+from labels.errors import InputError, StoreError
 from labels.gold import standing
 from labels.records import Annotation, Document, EventKind, Sentence, State
 from labels.store import Draw, DrawItem, Store, TextCounts, tables
@@ -299,13 +299,17 @@ def test_a_file_of_another_kind_is_refused_untouched(isolated: Path) -> None:
     assert notes.read_text(encoding="utf-8") == "These are my notes.\n" * 50
 
 
-@pytest.mark.parametrize("place", ["missing/store.db", "archive", "nonsense://host/store"])
+@pytest.mark.parametrize("place", ["missing/store.db", "nonsense://host/store"])
 def test_an_impossible_place_for_a_store_is_named(isolated: Path, place: str) -> None:
-    (isolated / "archive").mkdir()
-
     with pytest.raises(StoreError, match=r"could not be opened \(.+\).*Check that the path or URL") as caught:
         Store(place)
     assert place in str(caught.value)
+
+
+def test_a_folder_is_no_store(isolated: Path) -> None:
+    (isolated / "archive").mkdir()
+    with pytest.raises(InputError, match=r"archive: this is a folder\. Name a file in it"):
+        Store("archive")
 
 
 def test_a_password_is_never_shown() -> None:

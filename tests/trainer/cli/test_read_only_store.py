@@ -56,7 +56,7 @@ def test_a_model_can_be_trained_on_a_read_only_store(share: Path) -> None:
 
 
 def test_labelling_in_a_read_only_store_is_refused(share: Path) -> None:
-    message = run("label", "--annotator", "eva", "--codebook", "book.toml", *STORE, code=1)
+    message = run("label", "--annotator", "eva", "--also-by", "ana", "--codebook", "book.toml", *STORE, code=1)
     assert "share/team.db: the store could not be written (attempt to write a readonly database)" in message
 
 

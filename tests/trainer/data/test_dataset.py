@@ -354,7 +354,7 @@ def test_an_empty_list_of_ids_raises(only_listed: Callable[..., Dataset]) -> Non
 def test_a_list_of_ids_that_cannot_be_read_raises(content: bytes | None) -> None:
     if content is not None:
         Path("ids.txt").write_bytes(content)
-    with pytest.raises(ExperimentError, match=r"ids\.txt: this list of ids cannot be read .*`data\.only`"):
+    with pytest.raises(ExperimentError, match=r"ids\.txt: this list of ids cannot be read.*`data\.only`"):
         load_dataset(experiment(data={"only": "ids.txt"}))
 
 
