@@ -143,20 +143,25 @@ def _by_time(examples: Sequence[Example], section: SplitSection, seed: int) -> t
     periods = f"before {start.first} and after {end.last}"
     for name in ("train", "test"):
         if not parts[name]:
-            known = [period for period in dates.values() if period]
-            span = f"{min(own.first for own in known)} to {max(own.last for own in known)}"
             raise ExperimentError(
-                f"split: no example has a date for the {name} part ({periods}). The dates in the data are {span}. "
-                "Change `split.train_before` or `split.test_after`."
+                f"split: no example has a date for the {name} part ({periods}). The dates in the data are "
+                f"{_span(kept)}. Change `split.train_before` or `split.test_after`."
             )
     if between := len(parts["between"]):
         were = counted(between, "example was", "examples were")
         notes.append(f"{were} left out: dated between the training period and the test period ({periods})")
     learned = _without_leaks({"train": parts["train"], "validation": [], "test": parts["test"]}, notes)["train"]
     _refuse_nothing_left(learned, f"every example before {start.first}", "the test part")
+    notes.append(f"the split is by time: {_span(learned)} for training, {_span(parts['test'])} for test")
     held_out = section.validation / (section.train + section.validation)
     train, validation = make_split(learned, (1 - held_out, held_out), seed, allow_large=section.allow_large_groups)
     return {"train": train, "validation": validation, "test": parts["test"]}, notes
+
+
+def _span(examples: Sequence[Example]) -> str:
+    """The first and the last day of dates that can be read."""
+    periods = [period for example in examples if (period := read_period(example.date))]
+    return f"{min(own.first for own in periods)} to {max(own.last for own in periods)}"
 
 
 def _limits(section: SplitSection) -> tuple[Period, Period]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from labels.errors import counted
-from trainer.evaluation.figures import AgreementFigures, SliceFigures
+from trainer.evaluation.figures import AgreementFigures, FoldFigures, SliceFigures
 from trainer.evaluation.intervals import Interval
 from trainer.evaluation.report import Report
 
@@ -75,11 +75,24 @@ def fold_rows(report: Report) -> list[tuple[str, ...]]:
     return [
         (
             fold.name,
-            *(f"{n:,}" for n in (fold.n_test, fold.n_train, fold.n_validation)),
-            *("undefined" if f1 is None else f"{f1:.3f}" for f1 in (fold.macro_f1, fold.micro_f1)),
+            *map(str, (fold.n_test, fold.n_train, fold.n_validation)),
+            *("undefined" if f1 is None else f"{f1:.3f}{mark}" for f1, mark in _fold_means(fold)),
         )
         for fold in report.folds
     ]
+
+
+def _fold_means(fold: FoldFigures) -> tuple[tuple[float | None, str], ...]:
+    """Macro- and micro-F1; macro-F1 with its number of labels if some are undefined, so that it averages fewer."""
+    defined = sum(f1 is not None for f1 in fold.per_label_f1.values())
+    every = counted(len(fold.per_label_f1), "label")
+    mark = "" if defined == len(fold.per_label_f1) else f" ({defined} of {every})"
+    return (fold.macro_f1, mark), (fold.micro_f1, "")
+
+
+def p_text(p: float) -> str:
+    """Return a p value as text, never as 0.000."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def agreement_text(report: Report) -> str:
@@ -106,11 +119,16 @@ def remarks(report: Report) -> list[str]:
     rare = {label: own.reason for label, own in per_label.items() if report.per_label[label].f1 is not None}
     lines = [] if report.intervals else [f"No intervals: {report.intervals_reason}."]
     lines += [
-        f"No interval for {labels}: {reason}. The interval of macro_f1 understates their uncertainty."
+        f"No interval for {labels}: {reason}. The interval of macro_f1 understates the uncertainty of such labels."
         for reason, labels in _by_reason(rare)
     ]
     lines += [f"Not calibrated: {labels} ({reason})." for reason, labels in _by_reason(report.uncalibrated)]
     lines += [f"Note: {note}." for note in report.notes]
+    if report.folds and not report.exclusive:
+        lines.append(
+            "Note: the thresholds of the labels are those of the saved model; each fold was labelled with its own "
+            "thresholds."
+        )
     if report.prevalence:
         without = {label: own.reason for label, own in report.prevalence.per_label.items()}
         lines += [f"No figures at the prevalence for {labels}: {reason}." for reason, labels in _by_reason(without)]
@@ -128,9 +146,11 @@ def remarks(report: Report) -> list[str]:
 
 def slice_remark(own: SliceFigures) -> str:
     """Return the remark on a slice that is reliably worse."""
+    p = p_text(own.adjusted_p or 0)
+    shown_p = f"p {p}" if p.startswith("<") else f"p = {p}"
     return (
         f"Warning: worse where {own.by} is '{own.value}' ({counted(own.n, 'sentence')}): micro-F1 "
-        f"{_shown(own.micro_f1)}, {_shown(abs(own.difference or 0))} below the others (p = {own.adjusted_p or 0:.3f}, "
+        f"{_shown(own.micro_f1)}, {_shown(abs(own.difference or 0))} below the others ({shown_p}, "
         "corrected for the number of slices)."
     )
 

@@ -62,6 +62,7 @@ def test_dates_divide_strictly_and_one_limit_implies_the_other(
     parts, notes = divide(described(), section(**keys), 7)
     assert dates_of(parts["train"]) | dates_of(parts["validation"]) == set(train)
     assert dates_of(parts["test"]) == set(test)
+    assert f"the split is by time: {train[0]} to {train[-1]} for training, {test[0]} to {test[-1]} for" in notes[-1]
     assert any("dated between" in note for note in notes) == (len(train) + len(test) < 5)
 
 

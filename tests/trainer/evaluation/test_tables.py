@@ -9,6 +9,7 @@ import pytest
 
 from tests.lazy import Lazy, needed
 from trainer.evaluation.report import Outcome, Report, build_report
+from trainer.evaluation.report_tables import fold_rows
 
 mpl = Lazy("matplotlib")
 
@@ -55,9 +56,22 @@ def test_remarks_follow_the_figures() -> None:
 def test_a_label_with_too_few_groups_for_an_interval_is_named() -> None:
     text = str(report_of(60, min_groups=60))
     assert (
-        "No interval for aid: 15 test groups, fewer than 30. The interval of macro_f1 understates their uncertainty."
-        in text
+        "No interval for aid: 15 test groups, fewer than 30. "
+        "The interval of macro_f1 understates the uncertainty of such labels." in text
     )
+
+
+def test_a_fold_without_a_label_says_that_its_macro_f1_averages_fewer() -> None:
+    fold = {"n_train": 8, "n_validation": 2, "n_test": 1200, "macro_f1": 0.5, "micro_f1": 0.4, "train_seconds": 1}
+    folds = [{"name": "1", "per_label_f1": {"aid": 0.5, "truce": None}, **fold}]
+    assert fold_rows(report_of(60).extended(folds=folds)) == [("1", "1200", "8", "2", "0.500 (1 of 2 labels)", "0.400")]
+
+
+@pytest.mark.parametrize(("p", "shown"), [(0.0, "(p <0.001,"), (0.0004, "(p <0.001,"), (0.022, "(p = 0.022,")])
+def test_a_p_value_is_never_zero(p: float, shown: str) -> None:
+    own = {"by": "source", "value": "x", "n": 9, "n_groups": 9, "labelled": 0.5, "micro_f1": 0.5, "exact_match": 0.5}
+    worse = own | {"difference": -0.1, "adjusted_p": p, "worse": True}
+    assert shown in str(report_of(60).extended(slices=[worse]))
 
 
 def test_many_labels_are_not_all_named() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trainer.runs.tracking.leaderboard import Board, RunRow
 
 _LABEL_COLUMNS_WIDTH = 70
+_SCORES = ("val. F1", "test F1")
 
 
 def leaderboard(
@@ -66,7 +67,9 @@ def print_board(board: Board) -> None:
     title += f", evaluated on {board.evaluation_hash}" if board.evaluation_hash else ""
     title += ", synthetic" if board.synthetic else ""
     rows = [((_run_name(row), short_id(row.run_id), start_time(row.started)), row.metrics) for row in board.rows]
-    _print_tables(("name", "run", "started"), rows, board.labels, board.confidence, title)
+    title += ", cross-validated" if board.cross_validated else ""
+    scores = ("out-of-fold F1",) if board.cross_validated else _SCORES
+    _print_tables(("name", "run", "started"), rows, board.labels, board.confidence, title, scores)
     if any(row.champion for row in board.rows):
         console.print("* champion")
 
@@ -91,7 +94,12 @@ Row = tuple[tuple[str, ...], Mapping[str, float | None]]
 
 
 def _print_tables(
-    lead: tuple[str, ...], rows: Sequence[Row], labels: Sequence[str], confidence: float | None, title: str = ""
+    lead: tuple[str, ...],
+    rows: Sequence[Row],
+    labels: Sequence[str],
+    confidence: float | None,
+    title: str = "",
+    scores: tuple[str, ...] = _SCORES,
 ) -> None:
     """Print the figures of runs in one table, or in several where the console is too narrow for one.
 
@@ -99,7 +107,7 @@ def _print_tables(
     """
     interval = "interval" if confidence is None else f"{confidence:.0%} interval"
     groups: list[tuple[tuple[str, ...], Callable[[Mapping[str, float | None]], list[str]]]] = [
-        (("val. F1", "test F1", interval), _score_cells),
+        ((*scores, interval), lambda own: _score_cells(own)[len(_SCORES) - len(scores) :]),
         (tuple(_shown(labels)), lambda own: [number(own.get(f"f1.{label}"), 2) for label in _shown(labels)]),
         (("train s", "sent./s", "MB"), _cost_cells),
     ]

@@ -74,6 +74,8 @@ def print_runs(rows: list[RunRow], columns: list[str]) -> None:
         headings.append(column)
         cells = [[*own, value] for own, value in zip(cells, values, strict=True)]
     console.print(_table(headings, cells))
+    if "validation_macro_f1" in columns and any(row.cross_validated for row in rows):
+        console.print("A cross-validation has one macro-F1, of its out-of-fold predictions: both columns show it.")
 
 
 def _table(headings: list[str], cells: list[list[str]]) -> Table:

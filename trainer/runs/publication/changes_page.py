@@ -6,6 +6,7 @@ from pathlib import Path
 
 from labels.output.drafts import write_whole
 from trainer.evaluation.comparison import MACRO_F1, RARE_LABELS, Difference
+from trainer.evaluation.report_tables import p_text
 from trainer.runs.choice.comparing import Compared
 from trainer.runs.publication.rendering import render
 
@@ -36,7 +37,7 @@ def _row(own: Difference, p: float | None, confidence: float) -> tuple[str, ...]
         *("–" if value is None else f"{value:.3f}" for value in (own.first, own.second)),
         "–" if own.effect is None else _signed(own.effect),
         between,
-        "–" if p is None else ("<0.001" if p < 0.001 else f"{p:.3f}"),
+        "–" if p is None else p_text(p),
         _says(own, p, 1 - confidence),
     )
 

@@ -28,10 +28,13 @@ class Chart:
     caption: str
 
 
-def draw_charts(outcome: Outcome) -> list[Chart]:
+def draw_charts(outcome: Outcome, dots: str) -> list[Chart]:
     """Draw precision and recall, reliability, thresholds (unless the codebook is exclusive) and prevalence.
 
     Only the most frequent labels that occur in gold are drawn: more lines than colours cannot be told apart.
+
+    Args:
+        dots: what the dots in the chart of thresholds are.
     """
     shown = drawn_columns(outcome)
     names = tuple(outcome.labels[i] for i in shown)
@@ -52,7 +55,7 @@ def draw_charts(outcome: Outcome) -> list[Chart]:
         ),
     ]
     if not outcome.exclusive:
-        caption = "F1 by threshold. Dots: the threshold of the model, tuned on validation." + few
+        caption = f"F1 by threshold. Dots: {dots}.{few}"
         charts.insert(2, Chart(_threshold(outcome, shown), names, caption))
     return charts
 

@@ -10,6 +10,7 @@ from trainer.evaluation.figures import SliceFigures
 from trainer.evaluation.intervals import Interval
 from trainer.evaluation.metrics import CALIBRATION_BINS
 from trainer.evaluation.report import Report
+from trainer.evaluation.report_tables import p_text
 from trainer.runs.publication.material import Contents
 
 _MANY_FOLDS = 10
@@ -134,6 +135,21 @@ def label_cells(contents: Contents) -> list[tuple[str, ...]]:
     return [tuple(row[key] for key in keys) for row in label_rows(contents)]
 
 
+def label_headings(report: Report) -> tuple[str, ...]:
+    """Return the headings of the table of labels. The thresholds behind out-of-fold figures are not the model's."""
+    threshold = "threshold of the saved model" if report.folds else "threshold"
+    return ("label", "precision", "recall", "F1", "interval", "average precision", "support", threshold)
+
+
+def fold_thresholds(report: Report) -> list[tuple[str, ...]]:
+    """Return the thresholds of each fold, in the order of the labels; empty if the report has none."""
+    return [
+        (fold.name, *(f"{fold.thresholds[label]:.2f}" for label in report.labels))
+        for fold in report.folds
+        if fold.thresholds
+    ]
+
+
 def slice_rows(slices: Sequence[SliceFigures]) -> list[tuple[str, list[tuple[str, ...]]]]:
     """Return the rows of each column by which the test sentences are sliced."""
     found: dict[str, list[tuple[str, ...]]] = {}
@@ -146,7 +162,7 @@ def slice_rows(slices: Sequence[SliceFigures]) -> list[tuple[str, list[tuple[str
             bounds_text(own.intervals.get("micro_f1")) or "–",
             shown(own.exact_match),
             "–" if own.difference is None else f"{own.difference:+.3f}",
-            "–" if own.adjusted_p is None else f"{own.adjusted_p:.3f}",
+            "–" if own.adjusted_p is None else p_text(own.adjusted_p),
             "worse" if own.worse else own.reason,
         )
         found.setdefault(own.by, []).append(cells)

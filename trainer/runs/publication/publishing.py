@@ -13,6 +13,7 @@ from trainer.config.sections import EvaluationSection
 from trainer.evaluation.failures.mistakes import find_mistakes
 from trainer.evaluation.failures.slices import OTHER, describe_examples
 from trainer.evaluation.figures import SliceFigures
+from trainer.evaluation.report import Report
 from trainer.evaluation.report_tables import FOLD_HEADINGS, agreement_text, fold_rows, remarks
 from trainer.model.model import MANIFEST, package_versions
 from trainer.runs.evaluate import outcome_slices
@@ -77,18 +78,20 @@ def page_values(contents: Contents) -> dict[str, Any]:
         "cross_validation": facts.cross_validation(report),
         "headline": facts.headline(contents),
         "label_rows": facts.label_rows(contents),
+        "label_headings": facts.label_headings(report),
         "label_cells": facts.label_cells(contents),
         "slice_rows": sliced,
         "n_worse": sum(own.worse for own in slices),
         "check_rows": facts.check_rows(report),
         "fold_headings": FOLD_HEADINGS,
         "fold_rows": fold_rows(report),
+        "fold_thresholds": facts.fold_thresholds(report),
         "sections": _sections(contents, sliced=bool(sliced)),
         "filters": _filters(slices),
         "identity": facts.identity(contents),
         "remarks": [agreement_text(report), *remarks(report)],
         "forest": interval_chart("F1 by label with its interval", rows),
-        "charts": draw_charts(outcome),
+        "charts": draw_charts(outcome, _dots(report)),
         "prevalences": [f"{share:.0%}" for share in PREVALENCES],
         "prevalence_headings": [f"at {share:.0%}" for share in PREVALENCES],
         "prevalence_rows": _prevalence_rows(contents),
@@ -121,6 +124,13 @@ def _sections(contents: Contents, *, sliced: bool) -> list[tuple[str, str]]:
         ("identity", "Identity", True),
     ]
     return [(name, title) for name, title, there in parts if there]
+
+
+def _dots(report: Report) -> str:
+    """What the dots in the chart of thresholds are."""
+    if report.folds:
+        return "the F1 of the folds, each with thresholds of its own, at the threshold of the saved model"
+    return "the threshold of the model" + (", tuned on validation" if report.n_validation else "")
 
 
 def _filters(slices: Sequence[SliceFigures]) -> list[tuple[str, list[str]]]:

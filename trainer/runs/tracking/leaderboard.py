@@ -40,6 +40,12 @@ class RunRow:
     started: int | None = None
     experiment: str = ""
 
+    @property
+    def cross_validated(self) -> bool:
+        """Whether the figures are out-of-fold, those named after validation included."""
+        folds = self.params.get("split.folds", "0"), self.params.get("split.leave_one_out", "False")
+        return folds != ("0", "False")
+
     def value(self, name: str) -> float | str | None:
         """Return a metric, param or tag by its name, or the start time; None if the run has none."""
         if name == "started":
@@ -60,7 +66,7 @@ class Board:
 
     The run with the best macro-F1 on validation comes first. `evaluation_hash` identifies the texts and labels of
     validation and test; it is empty if the runs did not log it. `confidence` is the confidence level of the intervals;
-    None if the runs have different levels.
+    None if the runs have different levels. `cross_validated`: the figures of the runs are out-of-fold.
     """
 
     split_hash: str
@@ -70,6 +76,7 @@ class Board:
     synthetic: bool
     confidence: float | None
     rows: tuple[RunRow, ...]
+    cross_validated: bool = False
 
 
 def leaderboards(experiment: str) -> list[Board]:
@@ -106,6 +113,7 @@ def _board(split_hash: str, evaluation_hash: str, rows: Sequence[RunRow]) -> Boa
         synthetic=newest.tags.get("synthetic") == "true",
         confidence=levels.pop() if len(levels) == 1 else None,
         rows=tuple(ordered),
+        cross_validated=newest.cross_validated,  # as are all: the hash of the split is that of its folds
     )
 
 

@@ -102,6 +102,11 @@ def test_folds_are_runs_below_the_run_and_not_on_the_leaderboard(
     assert sum(int(run.data.params["fold.n_test"]) for run in below) == 150
     (board,) = leaderboards("folded")
     assert [row.run_id for row in board.rows] == [result.run_id]
+    shown = CliRunner().invoke(app, ["leaderboard", "--experiment", "folded"]).stdout
+    assert "cross-validated" in shown
+    assert "out-of-fold F1" in shown
+    assert "test F1" not in shown
+    assert "out-of-fold predictions" in CliRunner().invoke(app, ["runs", "--experiment", "folded"]).stdout
 
 
 def interrupted_train(monkeypatch: pytest.MonkeyPatch, name: str, call: int) -> str:
@@ -198,6 +203,10 @@ def test_all_pages_say_how_the_sentences_were_predicted(
     assert "tested on" not in methods
     assert "| 0 |" not in methods
     assert "split: out-of-fold" in pages["MODEL_CARD.md"]
+    assert "each fold was labelled with its own thresholds" in methods
+    page = pages["report.html"]
+    assert all(text in page for text in ("threshold of the saved model", "The thresholds behind these figures"))
+    assert "tuned on validation" not in page
     assert all(fold.thresholds and set(fold.thresholds) == {"aid", "truce"} for fold in folds)
 
 
