@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from labels.cli.labelling.sessions import report_similar_names, run_session
+from labels.cli.labelling.sessions import in_browser, report_similar_names, run_session
 from labels.cli.terminal import console, local_time, print_next
 from labels.environment.settings import command
 from labels.errors import InputError, counted, did_you_mean
@@ -85,11 +85,10 @@ def _open_draw(desk: Desk, session: LabellingSession, options: DrawOptions) -> s
     unused = options.of_new_draws
     if not (session.continues and unused):
         return ""
-    size = counted(session.total, "sentence")
-    return (
-        f"Your open draw of {size} continues; {', '.join(unused)} will apply to the next draw. To end it first: "
-        f"{desk.label('--release')}"
-    )
+    known = f"Your open draw of {counted(session.total, 'sentence')} continues"
+    if in_browser():
+        return f"{known}; {', '.join(unused)} (set on the server) will apply to the next draw."
+    return f"{known}; {', '.join(unused)} will apply to the next draw. To end it first: {desk.label('--release')}"
 
 
 def _print_progress(session: Session, store: Store) -> None:

@@ -75,7 +75,12 @@ def has_screen() -> bool:
 
     With TEXTUAL_DRIVER, something else takes the place of a terminal, such as a browser.
     """
-    return "TEXTUAL_DRIVER" in os.environ or (on_terminal() and os.environ.get("TERM") != "dumb")
+    return in_browser() or (on_terminal() and os.environ.get("TERM") != "dumb")
+
+
+def in_browser() -> bool:
+    """Whether somebody labels on a server, whose options and command line are not theirs."""
+    return "TEXTUAL_DRIVER" in os.environ
 
 
 def on_terminal() -> bool:

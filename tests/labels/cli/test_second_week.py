@@ -56,6 +56,16 @@ def test_options_of_a_new_draw_do_not_vanish_while_a_draw_is_open(
     assert "continues" not in label("ana", "--size", "3", typed="q\n")
 
 
+def test_in_a_browser_the_options_are_those_of_the_server(town: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    label("ana", "--size", "5", typed="a\nq\n")
+    monkeypatch.setenv("TEXTUAL_DRIVER", "a:browser")
+
+    printed = label("ana", "--size", "3", "--plain", typed="q\n")
+
+    assert "Your open draw of 5 sentences continues; --size (set on the server) will apply to the next draw." in printed
+    assert "--release" not in printed
+
+
 def test_a_share_does_not_vanish_while_a_draw_is_open(town: Store) -> None:
     label("ana", "--size", "10", typed="a\n" * 10 + "q\n")
     label("ben", "--also-by", "ana", "--share", "0.3", typed="q\n")
