@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labels.errors import DataError, counted
 from labels.output.table_files import apostrophes_in, without_apostrophes
@@ -18,9 +18,6 @@ from labels.records import trimmed_text
 from labels.text.headers import ColumnFinder, ColumnNames, check_header, csv_form
 from labels.text.parsing.recognition import Oddities, refuse_binary, refuse_markup
 from labels.unicode import clean, is_missing
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Row = dict[str, Any]
 Reject = Callable[[str], None]
@@ -246,8 +243,8 @@ def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
         raise DataError(f"{path}: {message}. Create the file again as Parquet.") from error
 
 
-def _class_features_of(schema: pa.Schema) -> dict[str, Any]:
-    """Hugging Face stores labels as numbers, and their names in the metadata of the schema."""
+def _class_features_of(schema: Any) -> dict[str, Any]:
+    """Hugging Face stores labels as numbers, and their names in the metadata of the (pyarrow) schema."""
     if b"huggingface" not in (schema.metadata or {}):
         return {}  # without its metadata, `datasets` guesses types, and fails at those it lacks, such as maps
     from datasets import Features
