@@ -40,8 +40,9 @@ from trainer.runs.tracking.tracker import ARTEFACT
 
 _LEARNED_FROM = (
     "the figures are out-of-fold: each sentence was predicted by a model fitted without its fold; the saved model is "
-    "fitted to all sentences, and its thresholds are tuned on the probabilities of all folds"
+    "made from all sentences"
 )
+_TUNED = ", and its thresholds are tuned on the probabilities of all folds"
 
 
 def cross_validate(experiment: Experiment, out: Path, *, overwrite: bool = False) -> RunResult:
@@ -89,8 +90,9 @@ def _produce(experiment: Experiment, dataset: Dataset, checkpoints: Path, draft:
     outcome = outcome_of(model, pooled)
     report = report_on(model, outcome, pooled.examples, experiment.evaluation, experiment.seed)
     context = report_context(experiment, dataset, model)
+    tuned = _tunes_thresholds(model) and set(context["uncalibrated"]) != set(model.labels)
     report = report.extended(
-        **context | {"notes": [_LEARNED_FROM, *context["notes"]]},
+        **context | {"notes": [_LEARNED_FROM + (_TUNED if tuned else ""), *context["notes"]]},
         artefact_bytes=folder_size(draft / ARTEFACT),
         sentences_per_second=len(pooled.examples) / sum(own.predict_seconds for own in results),
         train_seconds=fitted.seconds + sum(own.figures.train_seconds for own in results),
@@ -101,6 +103,12 @@ def _produce(experiment: Experiment, dataset: Dataset, checkpoints: Path, draft:
     )
     report = write_report(draft, outcome, report, {OUT_OF_FOLD: pooled})
     return model, run_contents(model, experiment.name, report, pooled, outcome)
+
+
+def _tunes_thresholds(model: Model) -> bool:
+    """Whether the folds tune the thresholds of the saved model; not if it has none, or finds its own."""
+    own = isinstance(model.classifier, CalibratedClassifier) or not model.classifier.needs_calibration
+    return not own and not model.codebook.exclusive
 
 
 def _fit_fold(experiment: Experiment, dataset: Dataset, fold: Fold, checkpoints: Path) -> _FoldResult:

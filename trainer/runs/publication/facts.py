@@ -64,7 +64,7 @@ def _folded(report: Report) -> list[str]:
         f"{counted(report.n_groups, 'group')}, was predicted by a model fitted without its fold; documents that share "
         "near-duplicate sentences form one group.",
         f"A fold has {test} sentences; its model was fitted to {train} others, and {validation} more served for {use}.",
-        f"There is no separate test part: the saved model is fitted to all {report.n_train} sentences, and was not "
+        f"There is no separate test part: the saved model is made from all {report.n_train} sentences, and was not "
         "tested itself.",
     ]
 

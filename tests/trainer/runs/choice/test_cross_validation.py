@@ -87,6 +87,7 @@ def test_a_fold_says_nothing_to_the_model_that_predicts_it(experiment_of: MakeEx
 def test_kinds_without_thresholds_or_with_an_encoder_cross_validate(experiment_of: MakeExperiment, kind: str) -> None:
     result = cross_validate(experiment_of(kind, split={"folds": 2}), Path("out"))
     assert result.report.n_test == 150
+    assert ("thresholds are tuned on" in result.report.notes[0]) == (kind == "embedding")
 
 
 def test_folds_are_runs_below_the_run_and_not_on_the_leaderboard(
