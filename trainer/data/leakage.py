@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from labels.codebook.schema import Codebook, load_codebook
 from labels.errors import DataError, InputError
 from labels.records import Example
 from labels.text.documents import read_file
@@ -18,7 +19,9 @@ from labels.text.duplicates import has_few_words, known_near_duplicates, words_o
 from labels.text.examples import read_unlabelled
 from labels.text.rows import ROW_SUFFIXES
 from labels.text.sentences import split_sentences
+from trainer.data.extra import SEEDS
 from trainer.data.splits import Split, by_any_id, missing_examples
+from trainer.environment import STARTER_CODEBOOK
 
 SHORT = "short"
 KINDS = {
@@ -105,7 +108,7 @@ def _leaks(first: Sequence[Example], second: Sequence[Example]) -> list[Leak]:
 
 
 def read_parts(paths: Sequence[Path], manifest: Path | None = None, text_column: str = "") -> dict[str, list[Example]]:
-    """Read the parts to compare: one per file, or those of a split manifest of one file of rows.
+    """Read the parts to compare: one per file, or those of a split manifest of one file of rows, or of the starter.
 
     Articles are split into sentences without boilerplate.
 
@@ -115,13 +118,29 @@ def read_parts(paths: Sequence[Path], manifest: Path | None = None, text_column:
     """
     if manifest is not None:
         if len(paths) != 1:
-            raise InputError("--split divides the rows of one file: name exactly one.")
-        return _divided(read_sentences_of(paths[0], "train", text_column), manifest)
+            raise InputError(
+                f"--split divides the rows of one file: name exactly one, or `{SEEDS}` for the starter corpus."
+            )
+        own = is_starter(paths[0])
+        return _divided(starter_examples() if own else read_sentences_of(paths[0], "train", text_column), manifest)
     if len(paths) < 2:
         raise InputError("name at least two files, or one file with --split SPLIT.JSON, which divides it.")
     if repeated := next((path for path in paths if paths.count(path) > 1), None):
         raise InputError(f"{repeated}: this file is named twice. Name each file once.")
     return {part_name(path, paths): read_sentences_of(path, str(path), text_column) for path in paths}
+
+
+def is_starter(path: Path) -> bool:
+    """Return whether a path is the name of the starter corpus, and not a file."""
+    return str(path) == SEEDS and not path.is_file()
+
+
+def starter_examples(codebook: Codebook | None = None) -> list[Example]:
+    """Return the examples of the starter corpus, with their gold under a codebook, by default its own."""
+    # Imported here, so that a comparison of files does not load the label store.
+    from trainer.data.corpus import seed_examples
+
+    return seed_examples(codebook or load_codebook(STARTER_CODEBOOK)).examples
 
 
 def part_name(path: Path, paths: Sequence[Path]) -> str:

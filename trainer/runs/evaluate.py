@@ -23,6 +23,7 @@ from trainer.classifiers.base import label_matrix
 from trainer.config.sections import EvaluationSection
 from trainer.data.coder_agreement import file_agreement, store_agreement
 from trainer.data.dataset import hash_examples, hash_test
+from trainer.data.leakage import is_starter, starter_examples
 from trainer.data.predicted import Predicted, write_predictions
 from trainer.data.splits import Split, group_examples
 from trainer.evaluation.failures.behaviour import SHIPPED, CheckResults, read_checks, run_checks, shipped_checks
@@ -298,7 +299,10 @@ def figures_without(
         InputError: the model or the file cannot be read, or no labelled sentence is left.
     """
     model = Model.load(fetch_artefact(reference))
-    examples = read_labelled([(path, part)], model.codebook, options).examples[0]
+    if manifest and is_starter(path):
+        examples = starter_examples(model.codebook)
+    else:
+        examples = read_labelled([(path, part)], model.codebook, options).examples[0]
     if manifest:
         tested = set(Split.load(manifest).test)
         examples = [example for example in examples if example.id in tested]

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from tests.conftest import make_examples
 from tests.trainer.conftest import TrackedRun, write_examples
 from trainer.cli import app
+from trainer.data.leakage import starter_examples
+from trainer.data.splits import Split
 from trainer.evaluation.report import Report
 
 
@@ -81,6 +83,16 @@ def test_the_predictions_of_a_run_are_texts_and_gold_but_never_their_own_gold(tr
     assert {label: sum(label in one for one in gold) for label in found.labels} == {
         label: found.per_label[label].support for label in found.labels
     }
+
+
+def test_the_split_of_the_starter_corpus_is_checked_by_its_name() -> None:
+    examples = starter_examples()
+    first = examples[0].document_id
+    parts = [[one.id for one in examples if (one.document_id == first) is own] for own in (True, False)]
+    Split(tuple(parts[0]), (), tuple(parts[1])).save(Path("split.json"))
+    output = check("seeds", "--split", "split.json", code=0)
+    assert f"train test {len(parts[1]):,}" in output
+    assert "`seeds` for the starter corpus" in check("--split", "split.json", code=2)
 
 
 @pytest.mark.parametrize(

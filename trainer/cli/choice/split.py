@@ -37,8 +37,13 @@ def group() -> None:
 @app.command("check", epilog="Example: communique split check train.jsonl test.jsonl --model runs/tfidf")
 def check_command(
     data: Annotated[
-        list[Path], typer.Argument(help="Files of labelled or unlabelled rows, or articles; train comes first.")
-    ],
+        list[Path] | None,
+        typer.Argument(
+            help="Files of labelled or unlabelled rows, or articles; train comes first. With --split, one file, or "
+            "`seeds` for the starter corpus.",
+            show_default=False,
+        ),
+    ] = None,
     split: Annotated[
         Path | None,
         typer.Option("--split", help="The split.json of a run: compare the parts of one file.", metavar="FILE"),
@@ -70,6 +75,7 @@ def check_command(
     if json_file:
         check_file(json_file)
     with progress_bars():
+        data = data or []
         options = ReadingOptions(text_column, label_column, blank or "")
         parts = read_parts(data, split, text_column)
         pairs = find_leaks(parts)
