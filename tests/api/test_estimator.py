@@ -93,9 +93,9 @@ def test_an_unknown_name_is_refused_with_the_nearest_one(make: Callable[[], obje
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"C": -1}, r"TfidfClassifier: a parameter is not valid.\n  C: Input should be greater than 0 \(given: -1\)"),
-        ({"word_ngrams": 9}, "word_ngrams: Input should be less than or equal to 3"),
-        ({"calibration": "plat"}, "calibration.method: Input should be 'platt', 'isotonic' or 'none'"),
+        ({"C": -1}, r"TfidfClassifier: a parameter is not valid.\n  C: must be greater than 0 \(given: -1\)"),
+        ({"word_ngrams": 9}, "word_ngrams: must be less than or equal to 3"),
+        ({"calibration": "plat"}, "calibration.method: must be 'platt', 'isotonic' or 'none'"),
         ({"kind": "finetune"}, r"TfidfClassifier is of kind 'tfidf'. Use Classifier\('finetune'\)"),
     ],
 )

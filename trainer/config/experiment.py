@@ -110,7 +110,18 @@ def describe_problems(error: ValidationError, content: dict[str, Any]) -> Iterat
         else:
             given = problem.get("input")
             shown = "" if isinstance(given, dict) else f" (given: {given!r})"
-            yield f"{key}: {problem['msg'].removeprefix('Value error, ')}{shown}"
+            yield f"{key}: {_plain_message(problem['type'], problem['msg'])}{shown}"
+
+
+_MUST_BE = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "text"}
+
+
+def _plain_message(kind: str, message: str) -> str:
+    """Return what is wrong with a value without the words of Pydantic, of which `kind` is the type of problem."""
+    type_, _, how = kind.partition("_")
+    if type_ in _MUST_BE and how in ("type", "parsing", "from_float"):
+        return f"must be {_MUST_BE[type_]}"
+    return message.removeprefix("Value error, ").replace("Input should be", "must be", 1)
 
 
 def _keys_alone(path: list[str]) -> list[str]:

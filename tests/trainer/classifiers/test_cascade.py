@@ -372,7 +372,7 @@ def test_it_describes_its_certificate_and_both_models(cascade: Callable[[str], C
             {"expensive": {"kind": "finetune", "epoch": 1}},
             "  model.expensive.epoch: unknown key (did you mean 'epochs'?)",
         ),
-        ({"cheap": {"kind": "tfidf", "C": 0}}, "  model.cheap.C: Input should be greater than 0 (given: 0)"),
+        ({"cheap": {"kind": "tfidf", "C": 0}}, "  model.cheap.C: must be greater than 0 (given: 0)"),
         (
             {"cheap": {"kind": "tfdif"}},
             "  model.cheap.kind: 'tfdif' is not a kind of model (did you mean 'tfidf'?); use one of ",
@@ -384,7 +384,7 @@ def test_it_describes_its_certificate_and_both_models(cascade: Callable[[str], C
         ({"cheap": {"C": 1}}, "  model.cheap.kind: '' is not a kind of model; use one of majority"),
         ({"expensive": 3}, "  model.expensive: "),
         ({"max_lst": 0.1}, "  model.max_lst: unknown key (did you mean 'max_lost'?)"),
-        ({"confidence": 1}, "  model.confidence: Input should be less than 1 (given: 1)"),
+        ({"confidence": 1}, "  model.confidence: must be less than 1 (given: 1)"),
     ],
 )
 def test_a_problem_in_a_model_of_the_cascade_names_its_key(changes: dict[str, Any], message: str) -> None:

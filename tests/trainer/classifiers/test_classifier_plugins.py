@@ -124,11 +124,11 @@ def test_its_section_is_checked_and_written_like_any_other() -> None:
     ("model", "message"),
     [
         ({"kind": "shout", "prio": 1}, r"  model\.prio: unknown key \(did you mean 'prior'\?\)"),
-        ({"kind": "shout", "prior": 0}, r"  model\.prior: Input should be greater than 0"),
+        ({"kind": "shout", "prior": 0}, r"  model\.prior: must be greater than 0"),
         ({"kind": "shot"}, r"  model\.kind: 'shot' .*did you mean 'shout'.*; use one of majority, .*, shout"),
         (
             {"kind": "cascade", "cheap": {"kind": "shout", "prior": 0}},
-            r"  model\.cheap\.prior: Input should be greater",
+            r"  model\.cheap\.prior: must be greater",
         ),
         ({"kind": "cascade", "cheap": {"kind": "shout", "prio": 0}}, r"  model\.cheap\.prio: .*'prior'"),
     ],

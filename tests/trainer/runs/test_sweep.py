@@ -126,7 +126,7 @@ def test_the_kind_of_a_key_decides_which_numbers_are_drawn() -> None:
         ({"model.word_ngrams": {"low": 1.5, "high": 2.5}}, "model.word_ngrams = 1.5: this experiment cannot run"),
         ({"model.word_ngrams": {"low": 1, "high": 2, "step": 0.5}}, "takes whole numbers, but step = 0.5"),
         ({"model.class_weight": ["balanced", "both"]}, "model.class_weight = both: this experiment cannot run"),
-        ({"model.class_weight": {"low": 1, "high": 2}}, "Input should be 'balanced' or 'none' (given: 1)"),
+        ({"model.class_weight": {"low": 1, "high": 2}}, "must be 'balanced' or 'none' (given: 1)"),
         ({"model.C.x": [1, 2]}, "'C' is a value, not a section"),
     ],
 )
