@@ -49,8 +49,8 @@ class DataError(InputError):
 
     @staticmethod
     def place(path: Path | str, row: int | None = None) -> str:
-        """Return `path`, or `path:row` if the row (counted from 1, without the header) is known."""
-        return str(path) if row is None else f"{path}:{row}"
+        """Return `path`, or `path:row` if the row is known: its line, as an editor counts, if it has one."""
+        return str(path) if row is None else f"{path}:{getattr(row, 'line', row)}"
 
 
 class ColumnError(DataError, ValueError):

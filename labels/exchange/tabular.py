@@ -39,8 +39,9 @@ from labels.text.examples import label_cells, label_column
 from labels.text.headers import ColumnFinder, ColumnNames
 from labels.text.labelled.exported import prediction_notes, row_state
 from labels.text.labelled.label_reading import Blank, LabelSet, check_state, read_labels
+from labels.text.parquet import class_features, class_names
 from labels.text.parsing.recognition import Oddities
-from labels.text.rows import Row, class_features, class_names, csv_notes
+from labels.text.rows import Row, csv_notes
 from labels.unicode import clean, is_no_value
 
 if TYPE_CHECKING:

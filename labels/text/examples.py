@@ -179,10 +179,12 @@ def _examples(table: _Table, part: str, label_sets: Sequence[tuple[str, ...] | N
     for (number, row), labels in zip(table.rows, label_sets, strict=True):
         if labels is None:
             continue
-        example = _example(row, number, DataError.place(table.path, number), labels, part)
+        place = DataError.place(table.path, number)
+        example = _example(row, number, place, labels, part)
         if example.id in rows_by_id:
+            earlier = DataError.place(table.path.name, rows_by_id[example.id])
             raise DataError(
-                f"{table.path}:{number}: row {rows_by_id[example.id]} already has the id '{example.id}'. "
+                f"{place}: {earlier} already has the id '{example.id}'. "
                 "Ids must be unique. Remove or change one of the rows."
             )
         rows_by_id[example.id] = number

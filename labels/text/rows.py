@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from labels.errors import DataError, counted
 from labels.output.table_files import apostrophes_in, without_apostrophes
 from labels.records import trimmed_text
 from labels.text.headers import ColumnFinder, ColumnNames, check_header, csv_form
+from labels.text.parquet import read_parquet
 from labels.text.parsing.recognition import Oddities, refuse_binary, refuse_markup
 from labels.unicode import clean, is_missing
 
@@ -24,8 +25,6 @@ Reject = Callable[[str], None]
 """Called with a message for each row that cannot be read. Without it, such a row raises DataError."""
 
 ROW_SUFFIXES = (".jsonl", ".csv", ".parquet")
-_PARQUET_BATCH, _PARQUET_BUFFER = 1024, 1 << 20
-"""Rows of a Parquet file, which may be whole articles, and bytes of a column that are read at once."""
 
 
 def is_unicode(text: str) -> bool:
@@ -40,14 +39,16 @@ def is_unicode(text: str) -> bool:
 def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, Row]]:
     """Yield (row number, row) from a file; the extension determines the format.
 
-    The number of a JSONL row is its line number; CSV and Parquet rows are numbered from 1. The file is streamed: memory
+    The number of a JSONL row is its line number; CSV and Parquet rows are numbered from 1. Those of a CSV file are
+    `RowNumber`s, which `DataError.place` shows as the line in an editor. The file is streamed: memory
     use does not depend on the size of the file.
 
     Raises:
         DataError: the file is missing, empty or not UTF-8, the extension is not supported, or a row cannot be read
             while `reject` is None.
     """
-    readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": _read_parquet}
+    readers: dict[str, Callable[[Path, Reject], Iterator[tuple[int, Row]]]]
+    readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".parquet": read_parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(
@@ -58,7 +59,7 @@ def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, R
         raise DataError(f"{path}: this file does not exist. Check the path.")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty. Use a file with at least one row.")
-    if reader is not _read_parquet:
+    if reader is not read_parquet:
         refuse_binary(path)
         refuse_markup(path)
     # The `try` covers the whole iteration: the generator raises errors only when it reaches the faulty part.
@@ -72,6 +73,22 @@ def read_rows(path: Path, reject: Reject | None = None) -> Iterator[tuple[int, R
         raise DataError(
             f"{path}: the file cannot be read ({error.strerror or error}). Check the path and its permissions."
         ) from error
+
+
+class RowNumber(int):
+    """The number of a row of a CSV file, from 1, which knows the line on which the row starts.
+
+    The two differ: an editor also counts the header, blank lines, and the lines of a cell.
+    """
+
+    line: int
+
+    @classmethod
+    def on(cls, line: int, number: int) -> RowNumber:
+        """Return the number of a row that starts on a line, counted from 1."""
+        found = cls(number)
+        found.line = line
+        return found
 
 
 class NamedRows:
@@ -91,7 +108,8 @@ class NamedRows:
     def __iter__(self) -> Iterator[tuple[int, Row]]:
         for number, row in read_rows(self.path, self._seen_and_rejected if self._reject else None):
             self.is_empty = False
-            renamed = self._finder.rename(row, DataError.place(self.path, number))
+            header = 1 if isinstance(number, RowNumber) else number
+            renamed = self._finder.rename(row, DataError.place(self.path, header))
             self._oddities.see(renamed.get("text"))
             yield number, renamed
 
@@ -162,28 +180,46 @@ def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+class _Lines:
+    """The lines of a CSV file; `start` is the number of the first line with content since it was set to 0."""
+
+    def __init__(self, lines: Iterable[str], first: int) -> None:
+        self._lines = enumerate(lines, start=first)
+        self.start = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for number, line in self._lines:
+            if not self.start and line.strip("\r\n"):
+                self.start = number
+            yield line
+
+
 def _read_csv(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(2**31 - 1)  # a field may contain a whole article; the default limit is 128 KiB
     form = csv_form(path)
     with path.open(encoding="utf-8-sig", newline="") as lines:
         if form.declared:
             next(lines)
-        reader = csv.DictReader(lines, strict=True, delimiter=form.delimiter)
+        numbered = _Lines(lines, first=2 if form.declared else 1)
+        reader = csv.DictReader(numbered, strict=True, delimiter=form.delimiter)
         try:
             names = reader.fieldnames or []
         except csv.Error as error:
             raise DataError(f"{path}: the header is not valid CSV ({error}). Fix the quotes in the header.") from error
         check_header(names, path)
         apostrophes = apostrophes_in(path, form.delimiter, declared=form.declared)
-        for number in count(1):  # not `enumerate`, because invalid rows are counted too
-            place = DataError.place(path, number)
+        for position in count(1):  # not `enumerate`, because invalid rows are counted too
+            numbered.start = 0
             try:
                 row = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
+                place = DataError.place(path, numbered.start)
                 reject(f"{place}: this row is not valid CSV ({error}). Fix the quotes in the row.")
                 continue
+            number = RowNumber.on(numbered.start, position)
+            place = DataError.place(path, number)
             # DictReader stores surplus fields under the key None and gives missing fields the value None.
             if None in row or None in row.values():
                 reject(
@@ -216,63 +252,6 @@ def csv_notes(path: Path) -> tuple[str, ...]:
         f"{path}: the apostrophe at the start of {counted(len(found), 'cell')}, such as {found[0][:40]!r}, was "
         "removed, because every cell that a spreadsheet would execute begins with one, as --for-spreadsheet writes it",
     )
-
-
-def _read_parquet(path: Path, reject: Reject) -> Iterator[tuple[int, Row]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    number = 0
-    try:
-        # The buffer limits the memory for a file whose rows are all in one row group.
-        with pq.ParquetFile(path, buffer_size=_PARQUET_BUFFER) as file:
-            check_header(file.schema_arrow.names, path)
-            names = _class_features_of(file.schema_arrow)
-            for batch in file.iter_batches(_PARQUET_BATCH):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row | {name: class_names(row[name], feature) for name, feature in names.items()}
-    except (pa.ArrowException, ValueError, OSError) as error:
-        if isinstance(error, OSError) and error.errno:  # of the file system; Arrow's own errors have no number
-            raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(". ")
-        if number:
-            message = f"the file is damaged after row {number:,} ({reason}). The rows before were read"
-        else:
-            message = f"the file cannot be read as Parquet ({reason})"
-        raise DataError(f"{path}: {message}. Create the file again as Parquet.") from error
-
-
-def _class_features_of(schema: Any) -> dict[str, Any]:
-    """Hugging Face stores labels as numbers, and their names in the metadata of the (pyarrow) schema."""
-    if b"huggingface" not in (schema.metadata or {}):
-        return {}  # without its metadata, `datasets` guesses types, and fails at those it lacks, such as maps
-    from datasets import Features
-
-    return class_features(Features.from_arrow_schema(schema))
-
-
-def class_features(features: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a Hugging Face dataset that store classes, or lists of classes, as numbers."""
-    from datasets import ClassLabel
-
-    return {
-        name: feature
-        for name, feature in features.items()
-        if isinstance(feature, ClassLabel) or isinstance(getattr(feature, "feature", None), ClassLabel)
-    }
-
-
-def class_names(value: int | list[int] | None, feature: Any) -> str | list[str | None] | None:
-    """Return the class name of a number, or the names of a list; None and -1 mean "unlabelled" and become None."""
-    if isinstance(value, list):
-        return [class_name(item, feature.feature) for item in value]
-    return class_name(value, feature)
-
-
-def class_name(value: int | None, feature: Any) -> str | None:
-    """Return the class name for a number of a Hugging Face ClassLabel; None for None or -1 (unlabelled)."""
-    return None if value is None or value < 0 else str(feature.int2str(value))
 
 
 # -- texts

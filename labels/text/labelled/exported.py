@@ -241,7 +241,8 @@ def _refuse_two_annotators(path: Path, rows: Iterable[Numbered]) -> None:
         earlier, other = first.setdefault(sentence := _sentence(row), (number, annotator))
         if other != annotator:
             shared.add(sentence)
-            example = example or f"row {earlier} by '{other}', row {number} by '{annotator}'"
+            places = [DataError.place(path.name, one) for one in (earlier, number)]
+            example = example or f"{places[0]} by '{other}', {places[1]} by '{annotator}'"
     # Without ids, a few short texts, such as "No comment.", may be equal by chance.
     by_id = any(sentence.startswith("id:") for sentence in shared)
     if shared and (by_id or len(shared) > _EQUAL_BY_CHANCE * len(first)):

@@ -151,7 +151,7 @@ BAD_ROWS: list[tuple[str, Row, str]] = [
 
 @pytest.mark.parametrize(("row", "message"), [pytest.param(*rest, id=name) for name, *rest in BAD_ROWS])
 def test_a_bad_row_is_named_and_its_table_is_refused(store: Store, isolated: Path, row: Row, message: str) -> None:
-    with pytest.raises(DataError, match=rf"in\.csv:1: .*{message}"):
+    with pytest.raises(DataError, match=rf"in\.csv:2: .*{message}"):
         bring_in(store, "csv", write_table(isolated / "in.csv", [row]), annotator="ana")
     assert store.events.all() == store.documents.sentences() == []
 
@@ -203,7 +203,7 @@ def test_an_exclusive_codebook_has_a_column_label(store: Store, isolated: Path) 
 def test_a_table_without_our_ids_needs_the_option_annotator(store: Store, isolated: Path) -> None:
     path = write_table(isolated / "in.csv", [{"id": "1", "text": "Stop.", "label": "truce"}])
 
-    with pytest.raises(DataError, match=r"in\.csv:1: this record does not name an annotator.*--annotator NAME"):
+    with pytest.raises(DataError, match=r"in\.csv:2: this record does not name an annotator.*--annotator NAME"):
         bring_in(store, "activetigger", path)
 
 

@@ -173,7 +173,7 @@ def test_states_and_annotators_of_a_dataset_are_kept(store: Store, isolated: Pat
 def test_a_row_with_labels_that_nobody_has_seen_is_refused(store: Store, isolated: Path, format: str) -> None:
     path = write_table(isolated / "in.csv", [{"text": NEW, "labels": "aid", "state": "unseen"}])
 
-    with pytest.raises(DataError, match=r"in\.csv:1: `state` unseen allows no labels, but the row has labels"):
+    with pytest.raises(DataError, match=r"in\.csv:2: `state` unseen allows no labels, but the row has labels"):
         bring_in(store, format, path, annotator="ana")
 
 
@@ -202,7 +202,7 @@ def test_answers_in_a_table_are_not_ignored(store: Store, isolated: Path) -> Non
     path = write_table(isolated / "in.csv", [{"text": NEW, "label": "aid", "answer": "reject"}])
 
     with pytest.raises(
-        DataError, match=r"in\.csv:1: this record is in the format prodigy\. Convert the file to \.jsonl\."
+        DataError, match=r"in\.csv:2: this record is in the format prodigy\. Convert the file to \.jsonl\."
     ):
         bring_in(store, "csv", path, annotator="ana")
 
@@ -311,7 +311,7 @@ def test_an_invalid_time_or_duration_is_refused_with_its_row(
     good = {"text": LABELLED, "label": "aid", "annotator": "ana", "created_at": "2026-01-01", "seconds": "2"}
     path = write(isolated / name, [good, good | {"text": NEW} | row])
 
-    with pytest.raises(DataError, match=rf"{name}:2: .*{message}"):
+    with pytest.raises(DataError, match=rf"{name}:{2 + (format == 'csv')}: .*{message}"):
         bring_in(store, format, path)
     assert store.events.all() == []
     assert store.counts.texts().sentences == 0

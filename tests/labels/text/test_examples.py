@@ -180,7 +180,7 @@ def test_an_unpaired_surrogate_is_refused(codebook: Codebook) -> None:
 def test_the_same_id_twice_is_refused_with_both_rows(codebook: Codebook, write_jsonl: WriteJsonl) -> None:
     rows = [{"text": "x", "label": "aid", "example_id": name} for name in ("e1", "e2", "e1")]
     path = write_jsonl("a.jsonl", rows)
-    assert refusal(path, codebook).startswith(f"{path}:3: row 1 already has the id 'e1'")
+    assert refusal(path, codebook).startswith(f"{path}:3: {path.name}:1 already has the id 'e1'")
 
 
 @pytest.mark.parametrize(

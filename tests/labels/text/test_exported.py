@@ -144,8 +144,8 @@ def test_two_annotators_are_refused_with_the_advice_that_works(store: Store, nam
     with pytest.raises(DataError) as caught:
         read(path)
     message = str(caught.value)
-    assert message.startswith(f"{name}: 3 sentences have decisions of two or more annotators (row ")
-    assert "by 'ana', row " in message
+    assert message.startswith(f"{name}: 3 sentences have decisions of two or more annotators ({name}:")
+    assert f"by 'ana', {name}:" in message
     assert 'set data.source = "store"' in message
     # The command in the message, and the file that it writes.
     command = re.search(r"communique annotations export (\S+) --format (\S+)`", message)
@@ -181,7 +181,7 @@ def write(rows: list[dict[str, Any]]) -> Path:
 
 def test_two_annotators_of_a_table_of_other_origin_are_refused() -> None:
     rows = [{"text": text, "label": "aid", "annotator": who} for text in TEXTS for who in ("ana", " ben ")]
-    with pytest.raises(DataError, match=r"6 sentences have decisions .* \(row 1 by 'ana', row 2 by 'ben'\)"):
+    with pytest.raises(DataError, match=r"6 sentences have decisions .* \(b\.csv:2 by 'ana', b\.csv:3 by 'ben'\)"):
         read(write(rows))
 
 

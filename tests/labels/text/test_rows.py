@@ -165,9 +165,9 @@ def test_a_bad_line_is_rejected_by_file_and_row_and_the_rest_is_read(line: str, 
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("one,aid,more", "a.csv:2: the header has 2 fields, but this row has more or fewer"),
-        ("one", "a.csv:2: the header has 2 fields, but this row has more or fewer"),
-        ('"one"more,aid', "a.csv:2: this row is not valid CSV ("),
+        ("one,aid,more", "a.csv:3: the header has 2 fields, but this row has more or fewer"),
+        ("one", "a.csv:3: the header has 2 fields, but this row has more or fewer"),
+        ('"one"more,aid', "a.csv:3: this row is not valid CSV ("),
     ],
 )
 def test_a_bad_csv_row_is_rejected_by_file_and_row_and_the_rest_is_read(row: str, problem: str) -> None:
@@ -182,7 +182,7 @@ def test_a_bad_csv_row_is_rejected_by_file_and_row_and_the_rest_is_read(row: str
 def test_a_quote_that_is_never_closed_is_rejected() -> None:
     rows, rejected = read_and_reject(write("a.csv", 'text,label\nfirst,aid\n"open,aid\nlast,aid\n'))
     assert rows == [(1, {"text": "first", "label": "aid"})]
-    assert rejected[0].startswith("a.csv:2: this row is not valid CSV (")
+    assert rejected[0].startswith("a.csv:3: this row is not valid CSV (")
 
 
 def test_a_broken_header_is_refused() -> None:
@@ -206,4 +206,29 @@ def test_a_row_that_repeats_the_header_is_refused() -> None:
     Path("a.csv").write_text("text,label\none,aid\ntext,label\ntwo,truce\n", encoding="utf-8")
     rejected: list[str] = []
     assert [row["text"] for _, row in read_rows(Path("a.csv"), rejected.append)] == ["one", "two"]
-    assert rejected == ["a.csv:2: this row repeats the header. Remove the row."]
+    assert rejected == ["a.csv:3: this row repeats the header. Remove the row."]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(("declared", "separator"), [("", ","), ("sep=;", ";")])
+def test_csv_rows_are_placed_where_an_editor_shows_them(end: str, declared: str, separator: str) -> None:
+    lines = [
+        *filter(None, [declared]),
+        "text,label",
+        "",
+        "one,aid",
+        '"two',
+        "",
+        'lines",aid',
+        "",
+        "",
+        "bad",
+        "last,aid",
+    ]
+    content = end.join(line.replace(",", separator) for line in [*lines, ""])
+    Path("a.csv").write_bytes(content.encode())
+    rows, rejected = read_and_reject(Path("a.csv"))
+    assert [int(number) for number, _ in rows] == [1, 2, 4]
+    places = [*(DataError.place("a.csv", number) for number, _ in rows), rejected[0].split(": ")[0]]
+    first = lines.index("one,aid") + 1
+    assert places == [f"a.csv:{first + more}" for more in (0, 1, 7, 6)]

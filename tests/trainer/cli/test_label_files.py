@@ -53,7 +53,7 @@ def test_train_and_evaluate_read_a_table_of_other_origin_and_report_how() -> Non
 
     write("b.csv", ("Rain fell.", ""), ("Snow fell.", "none"))
     message = run("evaluate", "run", "b.csv", *COLUMNS, code=2)
-    assert "b.csv:62: codebook 'a' requires a label, but none is given" in message
+    assert "b.csv:63: codebook 'a' requires a label, but none is given" in message
     write("b.csv", ("Rain fell.", ""))
     printed = run("evaluate", "run", "b.csv", *COLUMNS, "--out", "report")
     assert "value in the file label rows помощь pomoshch 30" in printed

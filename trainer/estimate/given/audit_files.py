@@ -88,9 +88,8 @@ def read_audit(path: Path, labels: Sequence[str]) -> Audit:
 
 
 def _place(path: Path, number: int, row: Row) -> str:
-    """Where a row is: an editor counts the header of a table and the lines of a cell too, so the id is named."""
-    where = f"{path}: row {number} below the header" if path.suffix.lower() == ".csv" else DataError.place(path, number)
-    return f"{where}, sentence '{row.get('sentence_id') or ''}'"
+    """Where a row is. The id is named too: a spreadsheet counts rows, an editor also the lines of a cell."""
+    return f"{DataError.place(path, number)}, sentence '{row.get('sentence_id') or ''}'"
 
 
 def _refuse_half_filled(path: Path, rows: Sequence[Row]) -> None:

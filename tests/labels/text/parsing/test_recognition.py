@@ -230,4 +230,4 @@ def test_a_table_without_rows_is_reported(name: str, content: str) -> None:
 def test_an_impossible_date_of_a_row_is_refused() -> None:
     documents, (rejected,) = read("a.csv", "text,date\nGuns fell.,2024-13-45\nRain fell.,2024-06-08\n")
     assert [document.date for document in documents] == ["2024-06-08"]
-    assert rejected == "a.csv:1: the `date` 2024-13-45 does not exist in the calendar. Fix the date."
+    assert rejected == "a.csv:2: the `date` 2024-13-45 does not exist in the calendar. Fix the date."
