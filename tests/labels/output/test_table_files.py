@@ -228,7 +228,7 @@ def test_a_file_that_a_spreadsheet_saved_with_semicolons_is_read_as_it_was() -> 
 @pytest.mark.parametrize("cell", ["text", "[1]", "{}"])
 def test_a_damaged_list_of_apostrophes_is_refused_with_its_row(cell: str) -> None:
     Path("a.csv").write_text(f"text,{APOSTROPHES}\nfine,\n'=1,{cell}\n", encoding="utf-8")
-    with pytest.raises(DataError, match=rf"^a\.csv:2: the column `{APOSTROPHES}` must be empty or a list of columns"):
+    with pytest.raises(DataError, match=rf"^a\.csv:3: the column `{APOSTROPHES}` must be empty or a list of columns"):
         read_with_ours(Path("a.csv"))
     rejected: list[str] = []
     assert [row for _, row in read_rows(Path("a.csv"), rejected.append)] == [{"text": "fine"}]

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from communique import Classifier
 from labels.codebook.schema import codebook_from_dict, load_codebook
 from labels.errors import DataError, InputError, counted
 from labels.exchange.driver import export_file, import_file
@@ -26,12 +25,15 @@ from labels.sampling.drawing import DrawRequest
 from labels.sampling.strategies import next_assignment
 from labels.store import Draw, Store, now
 from tests.labels.store.builders import decision, model
+from tests.lazy import Lazy
 from trainer.cli import app
 from trainer.estimate.given.domains import period_of
 from trainer.estimate.plans import confidence_sequence
 from trainer.estimate.published import saving
 from trainer.estimate.published.saving import load_estimate, save_estimate
 from trainer.estimate.sources import estimate, plan_audit, watched_shares
+
+Classifier = Lazy("communique:Classifier")
 
 LABELS = ("aid", "truce")
 N, DRAWN = 600, 120
