@@ -140,8 +140,7 @@ def _told_of_interrupts(out: Path | None) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.print("Interrupted." + (f" Nothing was written to {out}." if out is not None else ""))
-        raise typer.Exit(130) from None  # 128 + SIGINT, as shells report it
+        raise KeyboardInterrupt("" if out is None else f"Nothing was written to {out}.") from None
 
 
 def print_estimate(found: Estimate) -> None:
