@@ -24,10 +24,17 @@ class Server:
 
 @contextmanager
 def serving(folder: Path, artefact: str, *options: str) -> Iterator[Server]:
-    """A server on a free port; it is interrupted, and must then end by itself. Its log is `folder`/server.log."""
+    """`communique serve` on a free port."""
+    with started(folder, "serve", artefact, "--port", "0", *options) as server:
+        yield server
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator[Server]:
+    """A server by its command; it is interrupted, and must then end by itself. Its log is `folder`/server.log."""
     log = (folder / "server.log").open("w")
     process = subprocess.Popen(
-        [*COMMUNIQUE, "serve", artefact, "--port", "0", *options],
+        [*COMMUNIQUE, *arguments],
         cwd=folder,
         env=os.environ | {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
         stdout=subprocess.PIPE,

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -23,8 +22,8 @@ import pytest
 
 from labels.environment.keys import KeyFile
 from tests.conftest import make_examples
-from tests.end_to_end.conftest import COMMUNIQUE, heed_interrupts, run_here
-from tests.end_to_end.server import Server
+from tests.end_to_end.conftest import run_here
+from tests.end_to_end.server import Server, started
 from tests.lazy import needed
 
 BOOK = '[[labels]]\nname = "aid"\nkey = "a"\n[[labels]]\nname = "truce"\nkey = "t"\n'
@@ -53,28 +52,10 @@ def keys(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def serving(folder: Path, *options: str) -> Iterator[Server]:
-    """A server on a free port; it is interrupted, and must then end by itself. Its log is `folder`/server.log."""
-    arguments = ["label", "--web", "--port", "0", "--size", "4", "--codebook", "book.toml", *options]
-    with (folder / "server.log").open("w") as log:
-        process = subprocess.Popen(
-            [*COMMUNIQUE, *arguments],
-            cwd=folder,
-            env=os.environ | {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            preexec_fn=heed_interrupts,
-        )
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        match = re.search(r"http://[\d.:]+", line)
-        assert match, line + (folder / "server.log").read_text()
-        yield Server(match.group(), process)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=_PATIENCE)
-        process.stdout.close()
+    """`communique label --web` on a free port."""
+    arguments = ["--web", "--port", "0", "--size", "4", "--codebook", "book.toml", *options]
+    with started(folder, "label", *arguments) as server:
+        yield server
 
 
 class Tab:
