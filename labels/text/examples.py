@@ -113,6 +113,34 @@ def read_labelled(
     return LabelledFiles(reading.codebook, examples, reading.values, (*_table_notes(tables), *reading.notes))
 
 
+def read_inclusion_probabilities(
+    path: Path, part: str = "", options: ReadingOptions = ReadingOptions()
+) -> dict[str, float]:
+    """Read the column `inclusion_probability` of a labelled file, by example id; empty if there is no such column.
+
+    Raises:
+        DataError: the file cannot be read, or a probability is missing or not in (0, 1].
+    """
+    rows = _Table.read(path, options.columns).rows
+    if not any("inclusion_probability" in row for _, row in rows):
+        return {}
+    found: dict[str, float] = {}
+    for number, row in rows:
+        place = DataError.place(path, number)
+        value = row.get("inclusion_probability")
+        try:
+            chance = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            chance = float("nan")
+        if not 0 < chance <= 1:
+            raise DataError(
+                f"{place}: `inclusion_probability` must be in (0, 1], not {value!r:.40}. Give the probability with "
+                "which the sentence was drawn, or remove the column if all had the same."
+            )
+        found[_identifier(row, part, number, row_text(row, place))] = chance
+    return found
+
+
 def infer_codebook_of(paths: Sequence[Path], options: ReadingOptions = ReadingOptions()) -> Codebook:
     """Infer a codebook from the label values in labelled files; it is named after the first file.
 

@@ -139,7 +139,7 @@ def fit_exclusive(
         reason = "switched off" if method == "none" else f"{n} validation rows, fewer than {min_positives}"
         return uncalibrated(gold.shape[1], reason, exclusive=True, allow_none=allow_none)
     instead = _NOT_ISOTONIC if method == "isotonic" else ""
-    scale, biases = _fit_temperature(logits, target, counts >= min_positives)
+    scale, biases = fit_temperature(logits, target, np.ones(n), counts >= min_positives)
     classes = tuple(
         LabelCalibration(
             "temperature",
@@ -156,12 +156,20 @@ def fit_exclusive(
     return Calibration(True, classes[: gold.shape[1]], classes[gold.shape[1]] if allow_none else None)
 
 
-def _fit_temperature(logits: Floats, target: NDArray[np.int64], free: Bools) -> tuple[float, Floats]:
-    """Return the scale of the logits (the inverse of the temperature) and a bias per class; 0 if it is not `free`."""
+def fit_temperature(logits: Floats, target: NDArray[np.int64], weights: Floats, free: Bools) -> tuple[float, Floats]:
+    """Return the scale of the logits (the inverse of the temperature) and a bias per class; 0 if it is not `free`.
+
+    Args:
+        logits: logarithms of the probabilities of the classes, of shape (n, classes).
+        target: number of the class of each row, of shape (n,).
+        weights: of the rows, of shape (n,).
+        free: the classes that get a bias, of shape (classes,).
+    """
     from scipy.optimize import minimize
     from scipy.special import logsumexp
 
-    n, n_classes = logits.shape
+    rows, n_classes = logits.shape
+    n = float(weights.sum())
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         """Return the loss and its gradient; a numerical gradient would need one evaluation per class."""
@@ -170,9 +178,10 @@ def _fit_temperature(logits: Floats, target: NDArray[np.int64], free: Bools) -> 
         log_shares = scaled - logsumexp(scaled, axis=1, keepdims=True)
         # Without a penalty, the temperature would tend to 0 if all rows are classified correctly.
         penalty = 0.5 * (parameters[0] ** 2 + (biases**2).sum())
-        value = -log_shares[np.arange(n), target].mean() + penalty / n
+        value = (penalty - weights @ log_shares[np.arange(rows), target]) / n
         errors = np.exp(log_shares)
-        errors[np.arange(n), target] -= 1
+        errors[np.arange(rows), target] -= 1
+        errors *= weights[:, None]
         slopes = np.where(free, errors.sum(axis=0) + biases, 0)
         return float(value), np.append((errors * logits).sum() * scale + parameters[0], slopes) / n
 
@@ -181,7 +190,7 @@ def _fit_temperature(logits: Floats, target: NDArray[np.int64], free: Bools) -> 
     return float(np.exp(best.x[0])), np.where(free, best.x[1:], 0.0)
 
 
-def stable_threshold(probabilities: Floats, gold: Bools) -> float:
+def stable_threshold(probabilities: Floats, gold: Bools, weights: Floats | None = None) -> float:
     """Return the most plausible threshold in (0, 1) among those whose F1 is close to the highest F1 on these rows.
 
     If a label is well separated, F1 hardly changes over a wide range of thresholds, and chance decides which threshold
@@ -190,16 +199,21 @@ def stable_threshold(probabilities: Floats, gold: Bools) -> float:
     the positives, with one success and one failure added so that it is never 0. Among these thresholds, the nearest to
     half of the highest F1 is chosen, which is the best threshold for calibrated probabilities.
 
+    Args:
+        weights: what each row stands for, of shape (n,); None for equal weights.
+
     Source: Lipton, Elkan and Naryanaswamy (2014), "Optimal Thresholding of Classifiers to Maximize F1 Measure".
     """
-    cuts, f1 = _f1_by_cut(probabilities, gold)
+    own = np.ones(len(gold)) if weights is None else weights
+    cuts, hits, assigned = cut_counts(probabilities, gold, own)
     if not len(cuts):
         return DEFAULT_THRESHOLD
+    f1 = 2 * hits / (assigned + own[gold].sum())
     highest = float(f1.max())
     error = _standard_error(highest, int(gold.sum()))
     ideal = float(np.clip(highest / 2, _EPSILON, 1 - _EPSILON))
     # Add 1e-12, because equal F1s may differ in their last digit.
-    if _f1_at(ideal, probabilities, gold) >= highest - error - 1e-12:
+    if _f1_at(ideal, probabilities, gold, own) >= highest - error - 1e-12:
         return ideal
     near = cuts[f1 >= highest - error - 1e-12]
     return float(near[np.abs(near - ideal).argmin()])
@@ -211,23 +225,27 @@ def _standard_error(share: float, n: int) -> float:
     return math.sqrt(moved * (1 - moved) / (n + 2))
 
 
-def _f1_by_cut(probabilities: Floats, gold: Bools) -> tuple[Floats, Floats]:
-    """Return thresholds halfway between adjacent distinct probabilities, in descending order, and the F1 at each."""
+def cut_counts(probabilities: Floats, gold: Bools | Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return possible thresholds in (0, 1), and the weights of the true positives and of all rows from each on.
+
+    The thresholds are halfway between adjacent distinct probabilities, in descending order. Expected labels in [0, 1]
+    may take the place of gold.
+    """
     order = np.argsort(-probabilities, kind="stable")
-    ranked, hits = probabilities[order], np.cumsum(gold[order])
+    ranked, own = probabilities[order], weights[order]
     # A threshold cannot separate rows with equal probabilities, so cut only after the last of such rows.
     last_of_value = np.append(ranked[1:] != ranked[:-1], True)
-    assigned = np.arange(1, len(ranked) + 1)[last_of_value]
-    f1 = 2 * hits[last_of_value] / (assigned + gold.sum())
+    hits, assigned = np.cumsum(own * gold[order])[last_of_value], np.cumsum(own)[last_of_value]
     values = ranked[last_of_value]
     cuts = (values + np.append(values[1:], 0.0)) / 2
     usable = values > _EPSILON
-    return np.clip(cuts[usable], _EPSILON, 1 - _EPSILON), f1[usable]
+    return np.clip(cuts[usable], _EPSILON, 1 - _EPSILON), hits[usable], assigned[usable]
 
 
-def _f1_at(threshold: float, probabilities: Floats, gold: Bools) -> float:
+def _f1_at(threshold: float, probabilities: Floats, gold: Bools, weights: Floats) -> float:
     assigned = probabilities >= threshold
-    return float(2 * (assigned & gold).sum() / max(assigned.sum() + gold.sum(), 1))
+    total = weights[assigned].sum() + weights[gold].sum()
+    return float(2 * weights[assigned & gold].sum() / total) if total > 0 else 0.0
 
 
 def with_none(scores: Floats, allow_none: bool) -> Floats:
@@ -257,7 +275,7 @@ def _fit_map(scores: Floats, gold: Bools, method: str, n: int, positives: int) -
         steps = IsotonicRegression(y_min=0, y_max=1).fit_transform(scores, gold)
         x, y = _middles(scores, np.asarray(steps, dtype=np.float64))
         return LabelCalibration("isotonic", n, positives, x=x, y=y)
-    a, b = _fit_platt(_logit(scores), gold)
+    a, b = _fit_platt(log_odds(scores), gold)
     needs = f"isotonic calibration needs {ISOTONIC_MIN_ROWS} rows with {ISOTONIC_MIN_POSITIVES} positives"
     too_few = f"{needs}; Platt scaling was used instead"
     return LabelCalibration("platt", n, positives, a=a, b=b, reason=too_few if method == "isotonic" else "")
@@ -293,7 +311,7 @@ def _apply_label(scores: Floats, label: LabelCalibration) -> Floats:
     if label.method == "platt":
         from scipy.special import expit
 
-        return np.asarray(expit(label.a * _logit(scores) + label.b))
+        return np.asarray(expit(label.a * log_odds(scores) + label.b))
     if label.method == "isotonic":
         return np.asarray(np.interp(scores, label.x, label.y))
     return scores
@@ -310,7 +328,7 @@ def _apply_exclusive(scores: Floats, labels: tuple[LabelCalibration, ...], none:
     return np.asarray(softmax(scaled, axis=1)[:, : len(labels)])
 
 
-def _logit(scores: Floats) -> Floats:
+def log_odds(scores: Floats) -> Floats:
     """Return the log-odds, clipped so that they are finite for 0 and 1."""
     from scipy.special import logit
 

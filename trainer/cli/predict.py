@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -160,11 +160,18 @@ def print_predicted(report: PredictReport, model: Model | Manifest, output: Path
     for label in model.labels:
         if assigned := report.assigned[label]:
             console.print(f"  {label:<24} {assigned:>6}  {assigned / report.sentences:6.1%}")
+    for what, counts in (("The model abstains", report.abstained), ("To read", report.screened)):
+        _print_marks(what, counts, report.sentences)
     if report.repeated:
         console.print(f"Repeated sentences, predicted once: {report.repeated:,} ({_share(report)}).")
     console.print(f"Written to {output}{f', the texts of the documents to {texts}' if texts else ''}{_speed(report)}.")
     if report.left_out:
         console.print(f"All files and rows that were left out are listed in {rejects_output(output)}.")
+
+
+def _print_marks(what: str, counts: Mapping[str, int], sentences: int) -> None:
+    if shown := [f"{label} {n:,} ({n / sentences:.1%})" for label, n in counts.items() if n]:
+        console.print(f"{what}: {', '.join(shown)}.")
 
 
 def _share(report: PredictReport) -> str:

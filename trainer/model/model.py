@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labels.codebook.schema import Codebook, dump_codebook, load_codebook
 from labels.errors import ArtefactError, InputError, did_you_mean, refuse_lone_string
+from trainer.calibration.abstention import Abstention, Screening
 from trainer.calibration.calibration import Bools, Calibration, Probabilities
 from trainer.classifiers.base import Classifier, classifier_class
 from trainer.classifiers.explanations import Explanation, Pause, refuse_unexplained, why_not_explained
@@ -68,8 +69,8 @@ class Manifest(BaseModel):
     format: int = FORMAT
     minor: int = MINOR
     profile: dict[str, Any] | None = None
-    abstention: dict[str, Any] | None = None
-    screening: dict[str, Any] | None = None
+    abstention: Abstention | None = None
+    screening: Screening | None = None
     training_ids: tuple[str, ...] = ()
 
     @property
@@ -80,7 +81,7 @@ class Manifest(BaseModel):
         """
         # Leave out seed, time and packages: models with the same answers have the same id, however they were made.
         content = self.model_dump(mode="json", include={"kind", "calibration", "files"})
-        content |= {name: value for name in ("abstention", "screening") if (value := getattr(self, name))}
+        content |= {k: v.model_dump() for k in ("abstention", "screening") if (v := getattr(self, k)) is not None}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_json(self) -> str:
@@ -194,8 +195,19 @@ class Model:
         return self.manifest.kind if self.manifest else type(self.classifier).__name__
 
     def decide(self, probabilities: NDArray[np.floating]) -> Bools:
-        """Return (n, labels) booleans, true for assigned labels."""
-        return self.calibration.decide(probabilities)
+        """Return (n, labels) booleans, true for assigned labels: those about which the model does not abstain."""
+        decided, abstained = self.calibration.decide(probabilities), self.abstained(probabilities)
+        return decided if abstained is None else decided & ~abstained
+
+    def abstained(self, probabilities: NDArray[np.floating]) -> Bools | None:
+        """Return (n, labels) booleans, true where the model abstains; None if it never does."""
+        rule = self.manifest.abstention if self.manifest else None
+        return rule.abstained(probabilities, self.labels, self.calibration) if rule else None
+
+    def screened(self, probabilities: NDArray[np.floating]) -> Bools | None:
+        """Return (n, labels) booleans, true for sentences to read for a label; None without a screening threshold."""
+        rule = self.manifest.screening if self.manifest else None
+        return rule.screened(probabilities, self.labels) if rule else None
 
     def label_sets(self, probabilities: NDArray[np.floating]) -> list[tuple[str, ...]]:
         """Return the labels assigned to each row, in codebook order."""

@@ -76,6 +76,30 @@ class Profile(BaseModel):
         """
         return _measure(texts, probabilities, assigned, self.lengths, self._known)
 
+    def after_calibration(
+        self,
+        texts: Sequence[str],
+        documents: Sequence[str],
+        probabilities: Probabilities,
+        assigned: Bools,
+        weights: Floats,
+    ) -> Profile:
+        """Return the profile of the same model with another calibration, whose answers are measured on a sample.
+
+        The quantities of the texts (unknown words, lengths) stay as they are.
+
+        Args:
+            documents: the document id of each of the n sentences.
+            probabilities, assigned: see `measure`.
+            weights: what each sentence stands for in the corpus, of shape (n,).
+        """
+        means, effective = estimate_means(self.measure(texts, probabilities, assigned), documents, weights)
+        quantities = tuple(
+            own.model_copy(update={"mean": mean, "effective": size}) if own.family in ("label", "certainty") else own
+            for own, mean, size in zip(self.quantities, means.tolist(), effective.tolist(), strict=True)
+        )
+        return self.model_copy(update={"quantities": quantities})
+
 
 def make_profile(
     train: Sequence[str],
@@ -131,8 +155,13 @@ def read_profile(section: Mapping[str, Any] | None, model_id: str) -> Profile:
         raise ArtefactError(f"model {model_id}: key `{place}` of its manifest is not valid. {again}.") from error
 
 
-def estimate_means(values: Floats, documents: Sequence[str]) -> tuple[Floats, Floats]:
+def estimate_means(
+    values: Floats, documents: Sequence[str], row_weights: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Estimate the means of (n, quantities) values and their effective numbers of sentences, by document.
+
+    Args:
+        row_weights: what each row stands for, of shape (n,); None for equal weights.
 
     Returns:
         Two arrays of shape (quantities,); see `Quantity`.
@@ -142,15 +171,17 @@ def estimate_means(values: Floats, documents: Sequence[str]) -> tuple[Floats, Fl
     rows: dict[str, list[int]] = {}
     for row, document in enumerate(documents):
         rows.setdefault(document, []).append(row)
-    each = [document_sums(values[own]) for own in rows.values()]
+    own_weights = np.ones(len(values)) if row_weights is None else row_weights / row_weights.mean()
+    each = [_weighted_sums(values[own], own_weights[own]) for own in rows.values()]
     weights, sums = np.array([weight for weight, _ in each]), np.array([total for _, total in each])
-    n, units = len(values), len(each)
+    # Unequal weights are worth fewer sentences (Kish).
+    n, units = float(own_weights.sum() ** 2 / (own_weights**2).sum()), len(each)
     means = sums.sum(axis=0) / weights.sum()
     residuals = (sums - weights[:, None] * means) / weights.sum()
     if units == 1:  # one document says little about other documents
         return means, np.ones(len(means))
     clustered = (residuals**2).sum(axis=0) * units / (units - 1)
-    independent = ((values - means) ** 2).mean(axis=0) / n
+    independent = np.average((values - means) ** 2, axis=0, weights=own_weights) / n
     variance = np.maximum(clustered, independent)
     most = means * (1 - means) / n
     varies = (variance > 0) & (most > 0)
@@ -159,9 +190,15 @@ def estimate_means(values: Floats, documents: Sequence[str]) -> tuple[Floats, Fl
     binary = varies & np.isin(values, (0, 1)).all(axis=0)
     average = float(design_effect[binary].mean()) if binary.any() else 1.0
     effective = n / np.where(binary | ~varies, np.maximum(design_effect, average), design_effect)
-    if units < n:  # the variance is less certain than with n independent sentences
-        effective *= (t.ppf(0.975, n - 1) / t.ppf(0.975, units - 1)) ** 2
+    if units < len(values):  # the variance is less certain than with n independent sentences
+        effective *= (t.ppf(0.975, max(n - 1, 1)) / t.ppf(0.975, units - 1)) ** 2
     return means, effective
+
+
+def _weighted_sums(values: Floats, weights: Floats) -> tuple[float, Floats]:
+    """Return `document_sums` of rows with weights; the weight of the document is that of its rows on average."""
+    weight = float(min(len(values), DOCUMENT_WEIGHT)) * float(weights.mean())
+    return weight, weight * np.average(values, axis=0, weights=weights)
 
 
 def document_sums(values: Floats) -> tuple[float, Floats]:

@@ -27,11 +27,11 @@ from trainer.predict.worker import Processing
 from trainer.predict.writing import (
     DOCUMENT_COLUMNS,
     OUTPUT_SUFFIXES,
-    SENTENCE_COLUMNS,
     Writing,
     check_suffix,
     documents_output,
     kept_types,
+    sentence_columns,
 )
 
 By = Literal["sentence", "document"]
@@ -326,7 +326,7 @@ def _shown(value: Any) -> str:
 
 def _processing(output: Path, options: Options, files: Sequence[Path], stamp: Stamp) -> Processing:
     kept = kept_types(files, options.columns) if options.columns else {}
-    sentences = Writing(output, SENTENCE_COLUMNS, stamp, kept, options.for_spreadsheet)
+    sentences = Writing(output, sentence_columns(stamp), stamp, kept, options.for_spreadsheet)
     more = {name: kind for name, kind in kept.items() if name not in DOCUMENT_COLUMNS}
     documents = Writing(documents_output(output), DOCUMENT_COLUMNS, stamp, more, options.for_spreadsheet)
     return Processing(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from labels.environment.progress import report_progress
@@ -60,7 +60,7 @@ class _InWork:
     split: Future[Split]
     plan: Plan | None = None
     fresh: Future[Probabilities] | None = None
-    assigned: tuple[int, ...] = ()
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     rendered: Future[Rendered] | None = None
 
 
@@ -182,8 +182,8 @@ class Flow:
         assert one.plan is not None
         assert one.fresh is not None
         probabilities = self._repeats.resolve(one.plan, one.fresh.result())
-        answers = Answers(probabilities, self._model.decide(probabilities))
-        one.assigned = tuple(answers.decisions.sum(axis=0).tolist())
+        answers = Answers.of(self._model, probabilities)
+        one.counts = answers.counts(self._model.labels)
         places = self._rows + 1, self._documents + 1
         one.rendered = self._pool.call(one.block.number, "render", one.block.number, answers, *places)
         self._rows += len(probabilities)
@@ -202,7 +202,7 @@ class Flow:
         }
         pieces |= {DOCUMENTS: rendered.documents} if self._processing.documents else {}
         self._job.append(pieces | ({TEXTS: one.texts} if self._texts else {}))
-        count_block(self._job.state.report, split, one.plan, dict(zip(self._model.labels, one.assigned, strict=True)))
+        count_block(self._job.state.report, split, one.plan, one.counts)
         state = self._job.state
         state.blocks, state.cursor, state.share = one.block.number + 1, one.block.after, one.block.share
         self._job.save()

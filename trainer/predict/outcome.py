@@ -26,7 +26,8 @@ Pairs = Sequence[tuple[Document, Sentence]]
 class PredictReport:
     """The counts of a call of `predict_files`, including the part that an interrupted call had finished.
 
-    `boilerplate` counts the sentences set aside, by reason; `assigned` counts sentences by label. `left_out` is the
+    `boilerplate` counts the sentences set aside, by reason; `assigned` counts sentences by label, `abstained` those
+    about which the model abstains, and `screened` those to read. `left_out` is the
     number of files and rows that could not be read; `rejected` has the messages for the first `SAID` of them, and the
     file `OUT.rejects.jsonl` has all of them. `notes` are remarks on how tables were read, and on outputs of communique
     that were not read. `repeated` counts the sentences whose probabilities were taken from an equal sentence,
@@ -39,6 +40,8 @@ class PredictReport:
     left_out: int = 0
     boilerplate: Counter[str] = field(default_factory=Counter)
     assigned: Counter[str] = field(default_factory=Counter)
+    abstained: Counter[str] = field(default_factory=Counter)
+    screened: Counter[str] = field(default_factory=Counter)
     rejected: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     repeated: int = 0
@@ -64,39 +67,69 @@ class PredictReport:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The report that `to_json` wrote."""
-        counters = {name: Counter(content[name]) for name in ("boilerplate", "assigned")}
+        counters = {name: Counter(content.get(name, {})) for name in _COUNTERS}
         return cls(**(dict(content) | counters))
 
 
+_COUNTERS = ("boilerplate", "assigned", "abstained", "screened")
+
+
 class Answers(NamedTuple):
-    """What a model says about n sentences: probabilities and decisions, both of shape (n, labels)."""
+    """What a model says about n sentences, in arrays of shape (n, labels).
+
+    `marks` has the columns `abstained` and `screened`, if the model has such rules (`Stamp.marks`).
+    """
 
     probabilities: NDArray[np.float32]
     decisions: NDArray[np.bool_]
+    marks: Mapping[str, NDArray[np.bool_]] = {}
+
+    @classmethod
+    def of(cls, model: Model, probabilities: NDArray[np.float32]) -> Self:
+        """The answers of a model with these probabilities."""
+        marks = {name: found for name, found in _marks(model, probabilities).items() if found is not None}
+        return cls(probabilities, model.decide(probabilities), marks)
+
+    def counts(self, labels: Sequence[str]) -> dict[str, dict[str, int]]:
+        """The numbers of sentences by label: `assigned`, and one entry per mark."""
+        columns = {"assigned": self.decisions, **self.marks}
+        return {name: dict(zip(labels, own.sum(axis=0).tolist(), strict=True)) for name, own in columns.items()}
+
+    def part(self, rows: slice) -> Answers:
+        """The answers for some of the sentences."""
+        marks = {name: found[rows] for name, found in self.marks.items()}
+        return Answers(self.probabilities[rows], self.decisions[rows], marks)
+
+
+def _marks(model: Model, probabilities: NDArray[np.float32]) -> dict[str, NDArray[np.bool_] | None]:
+    return {"abstained": model.abstained(probabilities), "screened": model.screened(probabilities)}
 
 
 class Stamp(NamedTuple):
-    """The columns that are equal in all rows, and the names of the labels."""
+    """The columns that are equal in all rows, the names of the labels, and the columns with marks."""
 
     labels: tuple[str, ...]
     model_id: str
     codebook_hash: str
+    marks: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, model: Model) -> Self:
         """The stamp of a model's predictions."""
-        return cls(model.labels, model.id, model.codebook.hash)
+        none = np.zeros((0, len(model.labels)), dtype=np.float32)
+        return cls(model.labels, model.id, model.codebook.hash, tuple(Answers.of(model, none).marks))
 
 
 def predict_rows(model: Model, sentences: Pairs) -> list[Row]:
     """Predict sentences; returns one row per sentence with provenance, labels, and probabilities by label name."""
     probabilities = model.predict_proba([sentence.text for _, sentence in sentences])
-    return sentence_rows(sentences, Answers(probabilities, model.decide(probabilities)), Stamp.of(model))
+    return sentence_rows(sentences, Answers.of(model, probabilities), Stamp.of(model))
 
 
 def sentence_rows(sentences: Pairs, answers: Answers, stamp: Stamp) -> list[Row]:
     """One row per sentence, followed by the columns kept from its document."""
     labels = stamp.labels
+    marks = {name: _names(labels, answers.marks[name]) for name in stamp.marks}
     return [
         {
             "document_id": sentence.document_id,
@@ -105,7 +138,8 @@ def sentence_rows(sentences: Pairs, answers: Answers, stamp: Stamp) -> list[Row]
             "start": sentence.start,
             "end": sentence.end,
             "text": sentence.text,
-            "labels": [name for name, own in zip(labels, decided, strict=True) if own],
+            "labels": decided,
+            **{name: found[place] for name, found in marks.items()},
             "probabilities": {name: round(p, DIGITS) for name, p in zip(labels, row, strict=True)},
             "model_id": stamp.model_id,
             "codebook_hash": stamp.codebook_hash,
@@ -113,10 +147,14 @@ def sentence_rows(sentences: Pairs, answers: Answers, stamp: Stamp) -> list[Row]
             "heading": sentence.heading,
             **document.kept,
         }
-        for (document, sentence), decided, row in zip(
-            sentences, answers.decisions.tolist(), answers.probabilities.tolist(), strict=True
+        for place, ((document, sentence), decided, row) in enumerate(
+            zip(sentences, _names(labels, answers.decisions), answers.probabilities.tolist(), strict=True)
         )
     ]
+
+
+def _names(labels: Sequence[str], found: NDArray[np.bool_]) -> list[list[str]]:
+    return [[name for name, own in zip(labels, row, strict=True) if own] for row in found.tolist()]
 
 
 def document_row(identifier: str, document: Document, answers: Answers, stamp: Stamp) -> Row:

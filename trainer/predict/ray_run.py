@@ -210,6 +210,8 @@ class RayRun:
             total.repeated += own.repeated
             total.boilerplate += own.boilerplate
             total.assigned += own.assigned
+            total.abstained += own.abstained
+            total.screened += own.screened
             for message in own.rejected:
                 total.reject(message)
             total.left_out += own.left_out - len(own.rejected)

@@ -135,13 +135,11 @@ class ShardWriter:
             plan = repeats.plan(split.keys)
             fresh = in_batches(self._model, [split.texts[row] for row in plan.fresh])
             probabilities = repeats.resolve(plan, fresh)
-            answers = Answers(probabilities, self._model.decide(probabilities))
+            answers = Answers.of(self._model, probabilities)
             rendered = worker.render(block.number, answers, 1, 1)
             own["parts"].append(rendered.sentences)
             own["documents"].append(rendered.documents)
-            count_block(
-                report, split, plan, dict(zip(self._model.labels, answers.decisions.sum(axis=0).tolist(), strict=True))
-            )
+            count_block(report, split, plan, answers.counts(self._model.labels))
             left_out += split.left_out
         self._replace("rejects", f"{shard.name}.jsonl", reject_lines(left_out))
         meta = {"report": report.to_json(), "last": shard.last}

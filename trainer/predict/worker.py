@@ -258,18 +258,18 @@ class Worker:
         start = 0
         for identifier, document, count in held.documents:
             part = slice(start, start + count)
-            own = Answers(answers.probabilities[part], answers.decisions[part])
-            yield document_row(identifier, document, own, self._processing.sentences.stamp)
+            yield document_row(identifier, document, answers.part(part), self._processing.sentences.stamp)
             start += count
 
 
-def count_block(report: PredictReport, split: Split, plan: Plan, assigned: Mapping[str, int]) -> None:
-    """Add the counts of a block to a report; `assigned` is the number of sentences by label."""
+def count_block(report: PredictReport, split: Split, plan: Plan, counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Add the counts of a block to a report; `counts` are those of `Answers.counts`."""
     report.documents += split.documents
     report.sentences += len(plan.slots)
     report.repeated += len(plan.slots) - len(plan.fresh)
     report.boilerplate += split.boilerplate
-    report.assigned += Counter(assigned)
+    for name, by_label in counts.items():
+        getattr(report, name).update(by_label)
     for left in split.left_out:
         report.reject(left.message)
     for note in split.notes:

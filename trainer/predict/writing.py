@@ -30,6 +30,15 @@ DOCUMENT_COLUMNS = (
     *("document_id", "source", "title", "date", "url", "sentences", "labels", "shares", "probabilities"),
     *("model_id", "codebook_hash"),
 )
+
+
+def sentence_columns(stamp: Stamp) -> tuple[str, ...]:
+    """The columns of sentences, with those of the model's rules after its labels."""
+    place = SENTENCE_COLUMNS.index("labels") + 1
+    return (*SENTENCE_COLUMNS[:place], *stamp.marks, *SENTENCE_COLUMNS[place:])
+
+
+_LISTS = ("labels", "abstained", "screened")
 _BY_LABEL = {"probabilities": "p:", "shares": "share:"}
 """Columns with one number per label, and the prefix of the columns in CSV that replace them."""
 _INTEGERS = ("start", "end", "sentences")
@@ -107,7 +116,7 @@ class Writing:
             if name in _BY_LABEL:
                 values += map(row[name].get, self.stamp.labels)
             else:
-                values.append("|".join(row[name]) if name == "labels" else row[name])
+                values.append("|".join(row[name]) if name in _LISTS else row[name])
         return values + [plain(row.get(name)) for name in self.kept]
 
     def _plain(self, row: Row) -> Row:
@@ -127,7 +136,7 @@ class Writing:
         import pyarrow as pa
 
         text, labels = pa.string(), self.stamp.labels
-        types = dict.fromkeys(_INTEGERS, pa.int64()) | {"labels": pa.list_(text), "heading": pa.bool_()}
+        types = dict.fromkeys(_INTEGERS, pa.int64()) | dict.fromkeys(_LISTS, pa.list_(text)) | {"heading": pa.bool_()}
         types |= {name: pa.struct([(label, pa.float32()) for label in labels]) for name in _BY_LABEL}
         kept = [(name, pa.type_for_alias(kind)) for name, kind in self.kept.items()]
         return pa.schema([*((name, types.get(name, text)) for name in self.columns), *kept])

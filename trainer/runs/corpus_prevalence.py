@@ -91,13 +91,13 @@ def prevalence_figures(
         if outcome.exclusive:
             return class_figures_at_given(test, shares, how, allow_none=model.codebook.allow_none)
         return figures_at_given(test, shares, how)
-    corpus = _predicted_corpus(model, settings.prevalence)
+    corpus = predicted_corpus(model, settings.prevalence)
     if outcome.exclusive:
         return class_figures_at_estimated(test, corpus, model.calibration, settings.prevalence, how)
     return figures_at_estimated(test, corpus, model.calibration, settings.prevalence, how)
 
 
-def _predicted_corpus(model: Model, place: str) -> Unlabelled:
+def predicted_corpus(model: Model, place: str) -> Unlabelled:
     """Read a corpus, split it into sentences without boilerplate, and predict their probabilities."""
     texts: list[str] = []
     documents: list[str] = []

@@ -13,7 +13,7 @@ import numpy as np
 from labels.errors import DataError, did_you_mean
 from labels.records import Document, Sentence
 from labels.text.sentences import split_sentences
-from trainer.calibration.calibration import Probabilities
+from trainer.calibration.calibration import Bools, Probabilities
 from trainer.model.model import Model
 from trainer.serving.scheduling import MAX_EXPLAINED, MAX_LABELS
 from trainer.serving.schemas import (
@@ -70,16 +70,34 @@ async def answer(request: PredictRequest, serving: Serving, *, seconds: float) -
     probabilities = await serving.batcher.predict_proba(texts, seconds=seconds) if texts else _no_rows(model)
     documents = [texts] if split is None else [[s.text for s in document.sentences] for document in split]
     serving.observe(documents, probabilities)
-    predictions = [
-        Prediction(labels=list(labels), probabilities=_named(model.labels, row, request.top_k))
-        for labels, row in zip(label_sets(model, probabilities, request.thresholds), probabilities, strict=True)
-    ]
+    predictions = _predictions(model, probabilities, request)
     if request.explain:
         await _explain(predictions, texts, probabilities, serving, seconds=seconds)
     response = PredictResponse(model_id=serving.model_id, codebook_hash=serving.codebook_hash)
     if split is None:
         return response.model_copy(update={"predictions": predictions})
     return response.model_copy(update={"documents": _documents(split, predictions)})
+
+
+def _predictions(model: Model, probabilities: Probabilities, request: PredictRequest) -> list[Prediction]:
+    abstained, screened = model.abstained(probabilities), model.screened(probabilities)
+    if abstained is not None:
+        # With a threshold of its own, the request decides about a label.
+        abstained[:, [model.labels.index(name) for name in request.thresholds]] = False
+
+    def names(found: Bools | None, row: int) -> list[str] | None:
+        return None if found is None else [model.labels[i] for i in np.flatnonzero(found[row])]
+
+    sets = label_sets(model, probabilities, request.thresholds)
+    return [
+        Prediction(
+            labels=list(own),
+            probabilities=_named(model.labels, probabilities[row], request.top_k),
+            abstained=names(abstained, row),
+            screened=names(screened, row),
+        )
+        for row, own in enumerate(sets)
+    ]
 
 
 def check_thresholds(thresholds: Mapping[str, float], model: Model) -> None:

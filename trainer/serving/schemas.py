@@ -109,10 +109,16 @@ class LabelExplanation(BaseModel):
 
 
 class Prediction(BaseModel):
-    """The labels assigned to one sentence, the calibrated probability of each label, and explanations on request."""
+    """The labels assigned to one sentence, the calibrated probability of each label, and explanations on request.
+
+    `abstained` lists the labels about which the model abstains, if it has such a rule, and `screened` those for which
+    the sentence is worth reading, if it has a screening threshold.
+    """
 
     labels: list[str]
     probabilities: dict[str, float]
+    abstained: list[str] | None = None
+    screened: list[str] | None = None
     explanations: list[LabelExplanation] | None = None
 
 

@@ -503,3 +503,21 @@ def test_a_transformer_is_the_expensive_model(tiny_encoder: Path, isolated: Path
     again = CascadeClassifier.load(folder, MULTI)
     np.testing.assert_allclose(again.predict_proba(texts), classifier.predict_proba(texts), atol=1e-5)
     assert again.describe() == classifier.describe()
+
+
+def test_a_cascade_can_be_calibrated_to_another_corpus(run: RunResult, tmp_path: Path) -> None:
+    from trainer.estimate.calibrating import calibrate
+
+    examples = [
+        replace(one, id=f"new-{one.id}", document_id=f"new-{one.document_id}", text=f"Later, {one.text}",
+                labels=one.labels if i % 3 == 0 else ())
+        for i, one in enumerate(sentences(400))
+    ]  # fmt: skip
+    data, out = write_examples(tmp_path / "sample.jsonl", examples), tmp_path / "new"
+    found = calibrate(run.artefact, data, out=out, labels=["aid", "truce"])
+    model = Model.load(tmp_path / "new")
+    texts = [one.text for one in examples]
+    assert model.predict_proba(texts)[:, :2].mean(axis=0) == pytest.approx(
+        [found.shares[label] for label in ("aid", "truce")], abs=0.03
+    )
+    assert any("certificate of the cascade" in note for note in found.notes)

@@ -14,6 +14,7 @@ from labels.codebook.schema import Codebook
 from labels.errors import ArtefactError
 from tests.conftest import make_examples
 from tests.lazy import Lazy
+from trainer.calibration.abstention import Abstention, LabelLimits
 from trainer.calibration.calibration import uncalibrated
 from trainer.classifiers.base import Classifier, build_classifier
 from trainer.classifiers.tfidf import TfidfClassifier
@@ -246,11 +247,20 @@ def test_optional_sections_have_defaults_and_are_left_out_of_the_file(artefact: 
     assert not {"profile", "abstention", "screening", "training_ids"} & set(raw)
 
 
+RULE = Abstention(
+    error="misses",
+    max_error=0.05,
+    confidence=0.95,
+    joint=False,
+    labels={"aid": LabelLimits(low=0.1, high=0.5, units=59, errors=0, bound=0.05, abstained=0.2, hindsight=0.1)},
+)
+
+
 def test_optional_sections_come_back_and_change_the_id_only_where_they_change_answers(codebook: Codebook) -> None:
     sections: dict[str, Any] = {"profile": {"words": 12.5}, "training_ids": ("a", "b")}
     plain, _ = save(codebook, "majority", "plain")
     described, _ = save(codebook, "majority", "described", **sections)
-    abstaining, _ = save(codebook, "majority", "abstaining", **sections, abstention={"share": 0.1})
+    abstaining, _ = save(codebook, "majority", "abstaining", **sections, abstention=RULE)
     assert read_manifest(Path("abstaining")) == abstaining
     assert abstaining.training_ids == ("a", "b")
     assert plain.digest == described.digest != abstaining.digest == read_manifest(Path("abstaining")).digest
