@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from labels.codebook.schema import Codebook, load_codebook
+from labels.codebook.schema import Codebook
 from labels.errors import InputError, did_you_mean
 from labels.sampling.combination import NoSampleError
 from trainer.estimate.arrays import sentence_items
-from trainer.estimate.checking import Choices, Missing, Texts, check_paths, check_words, matched
+from trainer.estimate.checking import Choices, Missing, check_paths, check_words, matched
 from trainer.estimate.estimating import estimate_from
-from trainer.estimate.given.audit_files import read_audit
-from trainer.estimate.given.audits import Audit, known_codebook, stored_audit
-from trainer.estimate.given.crossfitting import crossfitted_predictions
+from trainer.estimate.given.covariates import Question, RowUnit
 from trainer.estimate.given.domains import columns_for, groups_of
-from trainer.estimate.given.predictions import (
-    FACTS,
-    Predictions,
-    facts_of,
-    file_details,
-    file_texts,
-    read_predictions,
-    stored_predictions,
-)
+from trainer.estimate.given.material import Given, Sources
+from trainer.estimate.imputation import imputed_estimate
 from trainer.estimate.plans import AuditPlan, Pilot, confidence_sequence, plan_sample, strata_of
+from trainer.estimate.regressing import Regressed, regress_from
+from trainer.estimate.regression import Family
 from trainer.estimate.results import Estimate, Figure, Unit
 from trainer.estimate.shares import Estimand
-from trainer.model.model import CODEBOOK, Manifest, read_manifest
 
 if TYPE_CHECKING:
     from labels.store import Store
@@ -57,6 +48,7 @@ def estimate(
     seed: int = 13,
     allow_unaudited: bool = False,
     crossfit: bool = False,
+    impute_coders: int = 0,
 ) -> Estimate:
     """Estimate the share and count of each label in a corpus, with intervals that are valid for any model.
 
@@ -80,158 +72,86 @@ def estimate(
         allow_unaudited: leave groups without a labelled sentence without an estimate.
         crossfit: fit the model of `artefact` again for each of five parts of the documents, so that no sentence is
             predicted by a model that learned from its document. Needs a store.
+        impute_coders: number of estimates, each with the decision of a random coder for every sentence that several
+            coders decided on; combined by Rubin's rules, so that intervals carry their disagreement. 0 for gold.
 
     Raises:
         InputError: predictions and sample do not fit; the message says what to do.
         DataError: a file cannot be read.
     """
     check_words(unit=(unit, Unit), estimand=(estimand, Estimand), missing=(missing, Missing))
-    check_paths(predictions=predictions, sample=sample)
-    folder = Path(artefact) if artefact is not None else None
-    manifest = read_manifest(folder) if folder else None
+    sources = Sources(predictions, store, sample, artefact, model, codebook, draws, columns_for(by), crossfit=crossfit)
     choices = Choices(
-        by, unit, estimand, missing, confidence, seed, allow_unaudited, _training(manifest), crossfitted=crossfit
-    )
-    with _given(predictions, store, sample, folder, model, codebook, draws, by, crossfit=crossfit) as given:
+        by, unit, estimand, missing, confidence, seed, allow_unaudited, sources.training_ids(),
+        crossfitted=crossfit, imputations=impute_coders,
+    )  # fmt: skip
+    with sources.opened() as given:
         for label in labels:
             _position(given.predictions.labels, label)
-        return estimate_from(given.predictions, given.audit(), choices, given.texts).only(labels)
+        make = imputed_estimate if impute_coders else estimate_from
+        return make(given.predictions, given.audit(), choices, given.texts).only(labels)
 
 
-Details = Callable[[Sequence[str]], Sequence[Mapping[str, str]]]
-"""Returns the texts of sentences and what is known of their documents (`DETAILS`), by their ids."""
-
-
-@dataclass(frozen=True)
-class _Given:
-    """Predictions, the sample (read when it is needed), and the texts and facts of sentences."""
-
-    predictions: Predictions
-    audit: Callable[[], Audit]
-    texts: Texts
-    details: Details
-
-
-@contextmanager
-def _given(
-    predictions: str | Path | None,
-    store: Store | str | Path | None,
-    sample: str | Path | None,
-    artefact: Path | None,
-    model: str,
-    codebook: Codebook | str | Path | None,
-    draws: Collection[str],
-    by: str,
+def regress(
+    formula: str,
+    sources: Sources,
     *,
-    crossfit: bool = False,
-) -> Iterator[_Given]:
-    """Open what an estimate is made from."""
-    if (store is None) == (sample is None):
-        raise InputError(
-            "an estimate needs one labelled probability sample: name a label store (--store), or a file with inclusion "
-            "probabilities (--sample)."
-        )
-    if store is None:
-        if predictions is None or crossfit:
-            raise InputError("a sample in a file needs a file of predictions, and --crossfit needs a store.")
-        assert sample is not None
-        path, found = Path(sample), read_predictions(Path(predictions), columns_for(by))
-        yield _from_files(found, Path(predictions), lambda: read_audit(path, found.labels))
-        return
-    from labels.store import Store as OpenStore
+    data: str | Path | None = None,
+    family: Family = "linear",
+    row: RowUnit = "sentence",
+    by: str = "",
+    missing: Missing = "refuse",
+    confidence: float = 0.95,
+    seed: int = 13,
+) -> Regressed:
+    """Estimate a regression whose outcome is a label, with intervals that are valid for any model.
 
-    try:
-        opened = store if isinstance(store, OpenStore) else OpenStore(store, create=False)
-    except InputError as error:
-        raise InputError(f"{error} {_ELSEWHERE}") from None
-    try:
-        yield _from_store(opened, predictions, artefact, model, codebook, draws, by, crossfit=crossfit)
-    finally:
-        if opened is not store:
-            opened.close()
+    Args:
+        formula: a label, ~, and covariates, e.g. "aid_pledge ~ after_summit + source".
+        sources: predictions for a whole corpus, and a labelled probability sample of it.
+        data: a table of covariates with the column `sentence_id`, `document_id` or, for periods, `period`; None if the
+            predictions have them as columns.
+        family: "linear" or "logit".
+        row: "sentence", "document" or "period"; the outcome of a document or period is the share of its sentences.
+        by: the length of periods: "year", "quarter", "month" or "week".
+        missing: as for `estimate`; "worst" is refused.
+        confidence: of the intervals, in (0, 1).
+        seed: seed of the folds for cross-fitting.
 
-
-_ELSEWHERE = "If there is a labelled sample elsewhere, name its store (--store) or its table (--sample)."
-
-
-def _from_files(found: Predictions, path: Path, audit: Callable[[], Audit]) -> _Given:
-    return _Given(found, audit, partial(file_texts, path), partial(file_details, path))
-
-
-def _training(manifest: Manifest | None) -> Collection[str] | None:
-    return None if manifest is None else manifest.training_ids
-
-
-def _from_store(
-    store: Store,
-    predictions: str | Path | None,
-    artefact: Path | None,
-    model: str,
-    codebook: Codebook | str | Path | None,
-    draws: Collection[str],
-    by: str,
-    *,
-    crossfit: bool,
-) -> _Given:
-    import pandas as pd
-
-    def texts(ids: Sequence[str]) -> list[str]:
-        known = {one.id: one.text for one in store.documents.sentences(ids)}
-        return [known.get(one, "") for one in ids]
-
-    if crossfit:
-        manifest = read_manifest(artefact) if artefact else None
-        own = _codebook(store, codebook, manifest.codebook_hash if manifest else "", artefact)
-        found = crossfitted_predictions(store, manifest, own)
-    elif predictions is not None:
-        found = read_predictions(Path(predictions), [one for one in columns_for(by) if one not in FACTS])
-        found = replace(found, columns={**facts_of(store, found), **found.columns})
-    else:
-        found = stored_predictions(store, model)
-
-    def audit() -> Audit:
-        own = partial(_codebook, store, codebook, found.codebook_hash, artefact)
-        try:
-            return stored_audit(store, own, found.labels, draws)
-        except NoSampleError as error:
-            raise NoSampleError(
-                f"{error} For a sample elsewhere, name its store (--store) or table (--sample)."
-            ) from None
-
-    def details(ids: Sequence[str]) -> list[dict[str, str]]:
-        places = pd.Index(found.ids).get_indexer(list(ids))
-        facts = [{name: str(found.columns[name][one] or "") for name in FACTS} for one in places.tolist()]
-        return [{"text": text, **own} for text, own in zip(texts(ids), facts, strict=True)]
-
-    return _Given(found, audit, texts, details)
-
-
-def _codebook(store: Store, given: Codebook | str | Path | None, hash_: str, artefact: Path | None) -> Codebook:
-    if given is None:
-        return known_codebook(store, hash_, load_codebook(artefact / CODEBOOK) if artefact else None)
-    return given if isinstance(given, Codebook) else load_codebook(given)
+    Raises:
+        InputError: the formula, the covariates, predictions and sample do not fit; the message says what to do.
+        DataError: a file cannot be read.
+    """
+    check_words(family=(family, Family), row=(row, RowUnit), missing=(missing, Missing))
+    check_paths(data=data)
+    question = Question(formula, Path(data) if data is not None else None, family, row, by)
+    own = [*columns_for(by), *question.from_predictions()]
+    sources = replace(sources, columns=tuple(dict.fromkeys(own)))
+    choices = Choices(
+        by,
+        "sentences",
+        "process",
+        missing,
+        confidence,
+        seed,
+        False,
+        sources.training_ids(),
+        crossfitted=sources.crossfit,
+    )
+    with sources.opened() as given:
+        return regress_from(given.predictions, given.audit(), question, choices, given.texts)
 
 
 # -- plans and progress
 
 
-def watched_shares(
-    predictions: str | Path | None = None,
-    *,
-    store: Store | str | Path | None = None,
-    sample: str | Path | None = None,
-    model: str = "",
-    codebook: Codebook | str | Path | None = None,
-    confidence: float = 0.95,
-) -> dict[str, Figure]:
+def watched_shares(sources: Sources, *, confidence: float = 0.95) -> dict[str, Figure]:
     """Return the share of each label in a simple random sample, with bounds that hold however often one looks.
-
-    The arguments are those of `estimate`.
 
     Raises:
         InputError: the sample is not a simple random sample of single sentences, or see `estimate`.
     """
-    with _given(predictions, store, sample, None, model, codebook, (), "") as given:
+    with sources.opened() as given:
         audit = given.audit()
         found, _ = matched(given.predictions, audit)
     answered = audit.answered()
@@ -250,13 +170,9 @@ def watched_shares(
 
 
 def plan_audit(
-    predictions: str | Path | None = None,
+    sources: Sources,
     *,
     width: float,
-    store: Store | str | Path | None = None,
-    sample: str | Path | None = None,
-    model: str = "",
-    codebook: Codebook | str | Path | None = None,
     labels: Sequence[str] = (),
     by: str = "",
     assurance: float = 0.9,
@@ -266,28 +182,26 @@ def plan_audit(
     """Plan how many sentences to label for intervals at most `width` wide, and draw them.
 
     Args:
+        sources: with a labelled probability sample, it serves as a pilot.
         width: target full width of the intervals, such as 0.02.
         labels: the labels that the plan is for; empty for all.
         by: plan for each period or group as well; see `estimate`.
         assurance: probability with which the width is reached.
-        store, sample: with a labelled probability sample, it serves as a pilot.
-
-    The other arguments are those of `estimate`.
+        confidence: of the intervals, in (0, 1).
+        seed: of the simulations and of the draw.
 
     Raises:
         InputError: see `trainer.estimate.plans.plan_sample`; or the labels or groups do not exist.
     """
-    check_paths(predictions=predictions, sample=sample)
-    if store is None and sample is None:
-        if predictions is None:
+    sources = replace(sources, columns=columns_for(by))
+    if sources.store is None and sources.sample is None:
+        if sources.predictions is None:
             raise InputError(
                 "a plan needs predictions: name a file written by `communique predict`, or a store with scores."
             )
-        source: AbstractContextManager[_Given] = nullcontext(
-            _from_files(read_predictions(Path(predictions), columns_for(by)), Path(predictions), _no_sample)
-        )
+        source: AbstractContextManager[Given] = nullcontext(sources.of_files())
     else:
-        source = _given(predictions, store, sample, None, model, codebook, (), by)
+        source = sources.opened()
     with source as given:
         found, pilot = given.predictions, _pilot(given)
         numbers = [_position(found.labels, label) for label in labels] or list(range(len(found.labels)))
@@ -312,10 +226,6 @@ def plan_audit(
         return AuditPlan(plan, found.labels, groups.names, drawn, details, found.codebook_hash)
 
 
-def _no_sample() -> Audit:
-    raise NoSampleError("there is no sample.")
-
-
 def _position(labels: Sequence[str], label: str) -> int:
     if label not in labels:
         raise InputError(
@@ -324,7 +234,7 @@ def _position(labels: Sequence[str], label: str) -> int:
     return labels.index(label)
 
 
-def _pilot(given: _Given) -> Pilot | None:
+def _pilot(given: Given) -> Pilot | None:
     """The labelled sample as a pilot; None if there is none yet."""
     try:
         audit = given.audit()

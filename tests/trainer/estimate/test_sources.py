@@ -28,6 +28,7 @@ from tests.labels.store.builders import decision, model
 from tests.lazy import Lazy
 from trainer.cli import app
 from trainer.estimate.given.domains import period_of
+from trainer.estimate.given.material import Sources
 from trainer.estimate.plans import confidence_sequence
 from trainer.estimate.published import saving
 from trainer.estimate.published.saving import load_estimate, save_estimate
@@ -490,7 +491,7 @@ def test_a_plan_from_scores_needs_no_codebook(store: Store) -> None:
     chances = {one.number: (0.7 if i % 2 else 0.1, 0.2) for i, one in enumerate(store.scores.unscored("m", 1000))}
     store.scores.add("m", [(number, own, 0.5, 0.5, max(own)) for number, own in chances.items()])
 
-    first = next(plan_audit(store=store, width=0.2).rows())
+    first = next(plan_audit(Sources(store=store), width=0.2).rows())
     assert str(first["text"]).startswith("Sentence ")
     assert (first["source"], str(first["date"])[:4]) == ("wire", "2026")
     with pytest.raises(InputError, match=r"no probability sample.*--sample"):
@@ -645,8 +646,8 @@ def test_a_pilot_of_useless_predictions_asks_for_more(files: tuple[Path, Path]) 
         row["p:aid"] = round(float(generator.random()), 3)
     useless = write("useless.csv", rows)
 
-    assert plan_audit(useless, sample=files[1], width=0.12, labels=["aid"]).plan.size > 1.3 * (
-        plan_audit(files[0], sample=files[1], width=0.12, labels=["aid"]).plan.size
+    assert plan_audit(Sources(useless, sample=files[1]), width=0.12, labels=["aid"]).plan.size > 1.3 * (
+        plan_audit(Sources(files[0], sample=files[1]), width=0.12, labels=["aid"]).plan.size
     )
 
 
@@ -659,7 +660,7 @@ def test_a_pilot_of_useless_predictions_asks_for_more(files: tuple[Path, Path]) 
 )
 def test_an_impossible_plan_is_refused(files: tuple[Path, Path], options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        plan_audit(files[0], **options)
+        plan_audit(Sources(files[0]), **options)
 
 
 def test_the_status_shows_widths_and_bounds_for_any_stop(files: tuple[Path, Path]) -> None:
@@ -668,7 +669,7 @@ def test_the_status_shows_widths_and_bounds_for_any_stop(files: tuple[Path, Path
 
     assert done.exit_code == 0, done.output
     assert "bounds at any time" in done.output
-    watched = watched_shares(files[0], sample=files[1])["aid"]
+    watched = watched_shares(Sources(files[0], sample=files[1]))["aid"]
     once = estimate(files[0], sample=files[1]).cell("aid").figures["sample"]
     assert (watched.low or 0) < (once.low or 0)
     assert (watched.high or 1) > (once.high or 0)

@@ -13,6 +13,7 @@ from labels.environment.settings import command, load_settings
 from labels.errors import InputError, counted
 
 if TYPE_CHECKING:
+    from trainer.estimate.given.material import Sources
     from trainer.estimate.plans import AuditPlan
 
 app = typer.Typer(no_args_is_help=True, help="Plan a labelled probability sample, and check its progress.")
@@ -82,15 +83,10 @@ def plan(
         raise InputError("a plan needs the target width of the intervals. Add it, e.g. --width 0.02.")
     if out is not None:
         refuse_existing(out, overwrite=overwrite)
+    without_store = sample is not None or (predictions is not None and store is None)
     made = plan_audit(
-        predictions,
+        _sources(predictions, None if without_store else load_settings(store=store).store, sample, model, codebook),
         width=width,
-        store=None
-        if sample is not None or (predictions is not None and store is None)
-        else load_settings(store=store).store,
-        sample=sample,
-        model=model,
-        codebook=load_settings(codebook=codebook).codebook if codebook else None,
         labels=_names(labels),
         by=by,
         assurance=assurance,
@@ -165,13 +161,13 @@ def status(
     from trainer.estimate.sources import estimate, plan_audit, watched_shares
 
     place = load_settings(store=store).store if sample is None else None
-    book = load_settings(codebook=codebook).codebook if codebook else None
+    sources = _sources(predictions, place, sample, model, codebook)
     found = estimate(
         predictions,
-        store=place,
+        store=sources.store,
         sample=sample,
         model=model,
-        codebook=book,
+        codebook=sources.codebook,
         by=by,
         missing="at-random",
         confidence=confidence,
@@ -198,24 +194,19 @@ def status(
             f"Do not stop before {FIRST_LOOK} sentences are labelled. Then you may stop when the width is reached."
         )
     if anytime:
-        watched = watched_shares(
-            predictions, store=place, sample=sample, model=model, codebook=book, confidence=confidence
-        )
+        watched = watched_shares(sources, confidence=confidence)
         shown = [(label, f"{watched[label].low:.2%}–{watched[label].high:.2%}") for label in wanted]
         console.print(table(["label", "bounds at any time"], shown, align="lr"))
     if width is not None:
-        made = plan_audit(
-            predictions,
-            width=width,
-            store=place,
-            sample=sample,
-            model=model,
-            codebook=book,
-            labels=wanted,
-            by=by,
-            confidence=confidence,
-        )
+        made = plan_audit(sources, width=width, labels=wanted, by=by, confidence=confidence)
         console.print(f"A stratified sample that reaches this width has {counted(made.plan.size, 'sentence')} in all.")
+
+
+def _sources(predictions: Path | None, store: str | None, sample: Path | None, model: str, codebook: str) -> Sources:
+    from trainer.estimate.given.material import Sources
+
+    book = load_settings(codebook=codebook).codebook if codebook else None
+    return Sources(predictions, store, sample, model=model, codebook=book)
 
 
 def _names(labels: str) -> list[str]:
