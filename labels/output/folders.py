@@ -20,7 +20,7 @@ from labels.records import Document
 
 OUTPUT_MARKS = (
     *("report.json", "manifest.json", "learning_curve.json", "study.journal", "texts.json"),
-    "estimate.json",
+    *("estimate.json", "regression.json", "bridge.json"),
 )
 """Files that identify the output folder of a run or evaluation, an export, a learning curve, a sweep, texts, or an
 estimate."""

@@ -95,6 +95,7 @@ def counted_arrays(items: Items, audit: Audit, places: Ints, domains: Bools) -> 
         audit.stratum,
         audit.drawn,
         audit.fractions,
+        None if audit.outside is None else audit.outside.astype(np.float64),
     )
     pairs, number = np.unique(items.document * (n_groups + 1) + items.codes + 1, return_inverse=True)
     parts = items.sums(number, len(pairs))
@@ -158,4 +159,7 @@ def _by_document(audit: Audit, own: Ints, units: Ints) -> Audit:
         gold=gold,
         reasons=[reason if own_ else "" for own_ in unknown],
         unit=units[:, 1],
+        # A document with a span that is not a sentence still belongs to the corpus.
+        outside=None,
+        coded={},
     )

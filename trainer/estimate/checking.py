@@ -35,6 +35,7 @@ class Choices:
     - `missing`: what to do if more than `MOST_MISSING` of the sample have no gold
     - `unaudited`: leave groups without a labelled sentence without an estimate, instead of refusing
     - `training`: `Manifest.training_ids` of the model; None if unknown
+    - `imputations`: how often the decision of a random coder stands in for the gold of a sentence; 0 for never
     - `crossfitted`: whether each sentence was predicted by a model that did not learn from its document
     """
 
@@ -47,6 +48,7 @@ class Choices:
     unaudited: bool = False
     training: Collection[str] | None = None
     crossfitted: bool = False
+    imputations: int = 0
 
 
 def check_words(**arguments: tuple[str, Any]) -> None:

@@ -17,12 +17,13 @@ from trainer.estimate.arrays import (
     statement_scale,
 )
 from trainer.estimate.checking import Choices, Texts, matched, refuse_missing, training_notes, unaudited_notes
+from trainer.estimate.coverage import share_bounds
 from trainer.estimate.estimators import Floats, Ints
 from trainer.estimate.given.audits import Audit, codebook_name
 from trainer.estimate.given.domains import PERIODS, Groups, groups_of, listed
 from trainer.estimate.given.predictions import Predictions
 from trainer.estimate.results import Cell, Change, Estimate, Figure, Unit
-from trainer.estimate.shares import METHODS, Method, Shares, estimate_shares, share_differences
+from trainer.estimate.shares import METHODS, Method, Shares, estimate_shares, outside_shares, share_differences
 
 
 def estimate_from(predictions: Predictions, audit: Audit, choices: Choices, texts: Texts | None = None) -> Estimate:
@@ -96,6 +97,7 @@ def _estimate(
     shares, estimates = estimate_shares(
         found.corpus, found.sample, documents, confidence=choices.confidence, seed=choices.seed
     )
+    apart, outside = _not_sentences(found, choices.confidence)
     filled = _filled(audit, places, items, groups, choices)
     if filled and choices.missing == "worst":
         low, high = np.fmin(shares["ppi"].low, filled[0].low), np.fmax(shares["ppi"].high, filled[1].high)
@@ -111,7 +113,7 @@ def _estimate(
         labels=predictions.labels,
         groups=groups.names,
         cells=[
-            _cell(found, shares, filled, names, label, place, group)
+            _cell(found, shares, filled, names, label, place, group, apart)
             for place, label in enumerate(predictions.labels)
             for group in (len(names) - 1, *range(len(names) - 1))
         ],
@@ -131,6 +133,7 @@ def _estimate(
         labelled=len(found.sample.gold),
         weights={label: float(one) for label, one in zip(predictions.labels, estimates["ppi"].slope, strict=True)},
         notes=list(notes),
+        not_sentences=outside,
         provenance={
             "predictions": predictions.source,
             "model": predictions.model_id or "unknown",
@@ -148,6 +151,19 @@ def _estimate(
 def _codebook(codebook_hash: str) -> str:
     name = codebook_name(codebook_hash)
     return f"{name} ({codebook_hash})" if name != codebook_hash else codebook_hash or "unknown"
+
+
+def _not_sentences(found: Counted, confidence: float) -> tuple[Floats, Figure | None]:
+    """The share of each domain that is not a sentence, of shape (G,), and that of the whole with its interval."""
+    apart = outside_shares(found.sample)
+    if apart is None or found.sample.outside is None:
+        return np.zeros(len(found.corpus.sizes)), None
+    spans = replace(
+        found.sample, gold=found.sample.outside[:, None], probabilities=np.zeros((len(found.sample.gold), 1))
+    )
+    bounds = share_bounds(spans, apart, apart.slope, np.zeros(apart.shares.shape), confidence)
+    whole = Figure.of(apart.shares[-1, 0], bounds.low[-1, 0], bounds.high[-1, 0])
+    return np.nan_to_num(apart.shares[:, 0]), whole
 
 
 _WHOLE = np.ones((1, 1), dtype=bool)
@@ -172,13 +188,14 @@ def _cell(
     label: str,
     i: int,
     g: int,
+    apart: Floats,
 ) -> Cell:
     member = found.sample.member[:, g]
     bounds = [Figure.of(own.share[g, i], own.low[g, i], own.high[g, i]) for own in filled]
     return Cell(
         label=label,
         group=names[g],
-        size=float(found.corpus.sizes[g]),
+        size=float(found.corpus.sizes[g] * (1 - apart[g])),
         labelled=int(member.sum()),
         positives=int(found.sample.gold[member, i].sum()),
         raw=float(found.corpus.counts[g, i] / found.corpus.sizes[g]),
@@ -203,6 +220,8 @@ def _sample_rows(labels: Sequence[str], audit: Audit, found: Counted, groups: Gr
         row: dict[str, str | float] = {"id": identifier, "group": group}
         row |= {"stratum": answered.names[int(sample.stratum[unit])], "unit": unit}
         row["weight"] = float(sample.expansion[place])
+        if sample.outside is not None:
+            row["outside"] = float(sample.outside[place])
         for i, label in enumerate(labels):
             row[f"gold:{label}"] = float(sample.gold[place, i])
             row[f"p:{label}"] = float(sample.probabilities[place, i])

@@ -62,6 +62,7 @@ class Sample:
         drawn: number of units drawn from each stratum, of shape (strata,): at least the units here; the others are
             outside the corpus.
         fractions: share of each stratum that was drawn, in (0, 1], of shape (strata,).
+        outside: whether each is not a sentence and does not belong to the corpus, of shape (n,); None if all belong.
     """
 
     gold: Floats
@@ -74,6 +75,7 @@ class Sample:
     stratum: Ints
     drawn: Floats
     fractions: Floats
+    outside: Floats | None = None
 
     @property
     def expansion(self) -> Floats:

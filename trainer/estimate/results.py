@@ -88,7 +88,9 @@ class Change(BaseModel):
 class Estimate(BaseModel):
     """Estimated shares of labels in a corpus, as written to `estimate.json`.
 
-    `sample_rows` and `corpus_rows` are what the shares can be computed from; they are files of their own.
+    `not_sentences` is the share of spans that are not sentences; they are not part of the corpus, whose size is
+    estimated without them. `sample_rows` and `corpus_rows` are what the shares can be computed from; they are files of
+    their own.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -109,6 +111,7 @@ class Estimate(BaseModel):
     weights: dict[str, float]
     notes: list[str]
     provenance: dict[str, str]
+    not_sentences: Figure | None = None
     sample_rows: list[dict[str, str | float]] = Field(default=[], exclude=True, repr=False)
     corpus_rows: list[dict[str, str | float]] = Field(default=[], exclude=True, repr=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -102,20 +102,58 @@ def estimate_shares(
         "sample": sample_shares(sample),
         "adjusted": adjusted_counts(corpus, sample),
     }
-    shares = {method: _bounded(method, corpus, sample, one, documents, confidence) for method, one in found.items()}
+    apart = outside_shares(sample)
+    shares = {
+        method: _bounded(method, corpus, sample, one, documents, confidence, apart) for method, one in found.items()
+    }
     small = small_domains(sample)
     shares["ppi"] = _switched(small, shares["sample"], shares["ppi"])
     found["ppi"] = _switched_estimate(small, found["sample"], found["ppi"])
     return shares, found
 
 
+def outside_shares(sample: Sample) -> Estimated | None:
+    """Estimate the share of each domain that is not a sentence, of shape (G, 1), from the sample; None if none is seen.
+
+    A label's share in the corpus is its share among all spans divided by 1 minus this share (a ratio).
+    """
+    if sample.outside is None or not sample.outside.any():
+        return None
+    return sample_shares(replace(sample, gold=sample.outside[:, None], probabilities=np.zeros((len(sample.gold), 1))))
+
+
 def _bounded(
-    method: Method, corpus: Corpus, sample: Sample, found: Estimated, documents: Documents | None, confidence: float
+    method: Method,
+    corpus: Corpus,
+    sample: Sample,
+    found: Estimated,
+    documents: Documents | None,
+    confidence: float,
+    apart: Estimated | None,
 ) -> Shares:
-    extra = np.zeros(found.shares.shape)
+    if apart is None:
+        return _bounded_spans(method, corpus, sample, found, documents, confidence, np.zeros(found.shares.shape))
+    inside = np.maximum(1 - np.nan_to_num(apart.shares), 1e-9)
+    # Delta method: the uncertainty of the part that belongs to the corpus moves all shares in proportion.
+    extra = np.nan_to_num(found.shares**2 * apart.variances / inside**2)
+    own = _bounded_spans(method, corpus, sample, found, documents, confidence, extra)
+    parts = (np.clip(one / inside, 0, 1) for one in (own.share, own.low, own.high))
+    return Shares(*parts, own.small, own.form)
+
+
+def _bounded_spans(
+    method: Method,
+    corpus: Corpus,
+    sample: Sample,
+    found: Estimated,
+    documents: Documents | None,
+    confidence: float,
+    extra: Floats,
+) -> Shares:
+    """Shares among all spans, whether they belong to the corpus or not."""
     if documents is not None:
         of_counts = method == "adjusted"
-        extra = np.maximum(
+        extra = extra + np.maximum(
             process_variances(corpus, sample, found, documents, of_counts=of_counts) - found.variances, 0
         )
     nothing = np.zeros(found.shares.shape, dtype=bool)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from labels.store.ingestion import ingest
     from trainer.data.corpus import load_gold, load_starter_corpus, measure_agreement, read_sentences, train_test_split
     from trainer.environment import shipped
+    from trainer.estimate.calibrating import calibrate
+    from trainer.estimate.given.material import Sources
     from trainer.estimate.results import Estimate
-    from trainer.estimate.sources import estimate
+    from trainer.estimate.sources import estimate, regress
     from trainer.evaluation.report import Report
     from trainer.predict.bulk import predict_files
     from trainer.runs.estimator import Classifier
@@ -51,9 +53,11 @@ __all__ = [
     "KeywordsClassifier",
     "MajorityClassifier",
     "Report",
+    "Sources",
     "Store",
     "TfidfClassifier",
     "__version__",
+    "calibrate",
     "estimate",
     "export_file",
     "import_file",
@@ -64,6 +68,7 @@ __all__ = [
     "measure_agreement",
     "predict_files",
     "read_sentences",
+    "regress",
     "shipped",
     "train_test_split",
 ]
@@ -81,8 +86,10 @@ _PLACES = {
         "train_test_split",
     ),
     "trainer.environment": ("shipped",),
+    "trainer.estimate.calibrating": ("calibrate",),
     "trainer.estimate.results": ("Estimate",),
-    "trainer.estimate.sources": ("estimate",),
+    "trainer.estimate.given.material": ("Sources",),
+    "trainer.estimate.sources": ("estimate", "regress"),
     "trainer.evaluation.report": ("Report",),
     "trainer.predict.bulk": ("predict_files",),
     "trainer.runs.estimator": ("Classifier",),

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from labels.cli.terminal import OverwriteOption, console, print_next, table
+from labels.cli.terminal import OverwriteOption, console, number, print_next, table
 from labels.environment.settings import command, load_settings
-from labels.errors import counted
+from labels.errors import InputError, counted
 from trainer.estimate.checking import Missing
+from trainer.estimate.given.covariates import RowUnit
+from trainer.estimate.regression import Family
 from trainer.estimate.results import Unit
 from trainer.estimate.shares import Estimand
 
 if TYPE_CHECKING:
+    from trainer.estimate.given.material import Sources
+    from trainer.estimate.regressing import Regression
     from trainer.estimate.results import Cell, Estimate, Figure
 
 _MOST_ROWS = 60
@@ -88,6 +92,40 @@ def estimate(
         bool,
         typer.Option("--crossfit", help="Predict each fifth of the documents with a model fitted without it."),
     ] = False,
+    regress: Annotated[
+        str,
+        typer.Option(
+            "--regress",
+            help="Instead of shares, estimate a regression: a label, ~, and covariates, e.g. 'aid_pledge ~ "
+            "after_summit + source'.",
+            metavar="FORMULA",
+        ),
+    ] = "",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help="Table of covariates with sentence_id, document_id or period \\[default: columns of the predictions].",
+        ),
+    ] = None,
+    family: Annotated[Family, typer.Option("--family", help="Linear or logistic regression.")] = "linear",
+    row: Annotated[
+        RowUnit, typer.Option("--row", help="A row of the regression; periods need --by and a table with period.")
+    ] = "sentence",
+    pseudo_outcomes: Annotated[
+        Path | None,
+        typer.Option(
+            "--pseudo-outcomes", help="Table for a linear regression in another program (.csv).", metavar="FILE"
+        ),
+    ] = None,
+    impute_coders: Annotated[
+        int,
+        typer.Option(
+            "--impute-coders",
+            help="Carry the disagreement of coders into the intervals, by this number of estimates with random coders.",
+            metavar="N",
+        ),
+    ] = 0,
     confidence: Annotated[float, typer.Option("--confidence", help="Confidence of the intervals.")] = 0.95,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the folds for cross-fitting.")] = 13,
     out: Annotated[
@@ -100,6 +138,7 @@ def estimate(
     Plain counts of predictions are biased. The sample corrects them; the intervals hold even for a bad model.
     """
     from labels.output.folders import refuse_occupied
+    from trainer.estimate.given.material import Sources
     from trainer.estimate.published.saving import save_estimate
     from trainer.estimate.sources import estimate as make_estimate
     from trainer.runs.tracking.registry import fetch_artefact
@@ -107,14 +146,25 @@ def estimate(
     if out is not None:
         refuse_occupied(out, overwrite=overwrite)
     with _told_of_interrupts(out):
-        found = make_estimate(
+        sources = Sources(
             predictions,
-            store=load_settings(store=store).store if sample is None else store,
-            sample=sample,
-            artefact=fetch_artefact(artefact) if artefact else None,
-            model=model,
-            codebook=load_settings(codebook=codebook).codebook if codebook else None,
-            draws=[one.strip() for one in draws.split(",") if one.strip()],
+            load_settings(store=store).store if sample is None else store,
+            sample,
+            fetch_artefact(artefact) if artefact else None,
+            model,
+            load_settings(codebook=codebook).codebook if codebook else None,
+            [one.strip() for one in draws.split(",") if one.strip()],
+            crossfit=crossfit,
+        )
+        if regress:
+            _refuse_other_options(labels, unit, estimand, allow_unaudited or bool(impute_coders))
+            options: dict[str, Any] = {"data": data, "family": family, "row": row, "by": by, "missing": missing}
+            options |= {"confidence": confidence, "seed": seed}
+            _regress(regress, sources, options, out, pseudo_outcomes, overwrite=overwrite)
+            return
+        _refuse_regression_options(data, pseudo_outcomes)
+        found = make_estimate(
+            **{name: getattr(sources, name) for name in _SHARED},
             labels=[one.strip() for one in labels.split(",") if one.strip()],
             by=by,
             unit=unit,
@@ -123,7 +173,7 @@ def estimate(
             confidence=confidence,
             seed=seed,
             allow_unaudited=allow_unaudited,
-            crossfit=crossfit,
+            impute_coders=impute_coders,
         )
         print_estimate(found)
         if out is not None:
@@ -132,6 +182,79 @@ def estimate(
                 f"Written to {out}: estimates.csv, estimate.json, estimate.png, methods.md, sample.csv, corpus.csv"
             )
             print_next(command("archive", str(out)))
+
+
+_SHARED = ("predictions", "store", "sample", "artefact", "model", "codebook", "draws", "crossfit")
+
+
+def _refuse_other_options(labels: str, unit: Unit, estimand: Estimand, more: bool) -> None:
+    given = {"--labels": bool(labels), "--unit": unit != "sentences", "--estimand": estimand != "corpus"}
+    for name, is_given in (given | {"--allow-unaudited or --impute-coders": more}).items():
+        if is_given:
+            raise InputError(f"{name} is for shares, not for a regression. Leave it out, or leave --regress out.")
+
+
+def _refuse_regression_options(data: Path | None, pseudo_outcomes: Path | None) -> None:
+    for name, given in (("--data", data), ("--pseudo-outcomes", pseudo_outcomes)):
+        if given is not None:
+            raise InputError(f"{name} is for a regression. Add a formula, e.g. --regress 'aid_pledge ~ after_summit'.")
+
+
+def _regress(
+    formula: str,
+    sources: Sources,
+    options: dict[str, Any],
+    out: Path | None,
+    pseudo_outcomes: Path | None,
+    *,
+    overwrite: bool,
+) -> None:
+    from labels.output.folders import refuse_existing
+    from labels.output.table_files import write_csv_table
+    from trainer.estimate.published.saving import save_regression
+    from trainer.estimate.sources import regress
+
+    if pseudo_outcomes is not None:
+        if pseudo_outcomes.suffix.lower() != ".csv":
+            raise InputError(f"--pseudo-outcomes {pseudo_outcomes}: name a file that ends with .csv.")
+        refuse_existing(pseudo_outcomes, overwrite=overwrite)
+    found = regress(formula, sources, **options)
+    print_regression(found.regression)
+    if pseudo_outcomes is not None:
+        write_csv_table(pseudo_outcomes, found.pseudo.to_dict("records"))
+        console.print(f"Written to {pseudo_outcomes}: {counted(len(found.pseudo), 'row')} with `pseudo_outcome`.")
+    if out is not None:
+        save_regression(found.regression, out, overwrite=overwrite)
+        console.print(f"Written to {out}: coefficients.csv, regression.json, methods.md")
+
+
+def print_regression(found: Regression) -> None:
+    """Print the coefficients, beside those from the predictions and from the sample alone, and the remarks."""
+    from trainer.estimate.given.covariates import ROWS
+
+    kind = "Linear" if found.family == "linear" else "Logistic"
+    console.print(f"{kind} regression: {found.formula}. A row is {ROWS[found.row]}.")
+    console.print(
+        f"{counted(found.rows, 'row')} in {found.clusters:,} clusters; sample: "
+        f"{counted(found.labelled, 'labelled sentence')}, {found.positives} with the label. "
+        f"Intervals: {found.confidence:.0%}."
+    )
+    rows = [
+        (
+            one.name,
+            f"{one.estimate:.4f}",
+            f"{one.error:.4f}",
+            f"{one.low:.4f} to {one.high:.4f}",
+            f"{one.p_value:.3f}",
+            *(number(value, 4) for value in (one.predictions, one.sample)),
+        )
+        for one in found.coefficients
+    ]
+    headings = ["coefficient", "estimate", "std. error", "interval", "p", "predictions", "sample alone"]
+    caption = "predictions: with the assigned labels as outcome, which is biased."
+    console.print(table(headings, rows, align="lrrrrrr", caption=caption))
+    for note in found.notes:
+        console.print(f"Note: {note}.", soft_wrap=True)
 
 
 @contextmanager
@@ -160,6 +283,12 @@ def print_estimate(found: Estimate) -> None:
         console.print(f"{len(found.cells) - len(shown)} more rows are in the files of --out.")
     if any(cell.small for cell in shown):
         console.print("* few positives (or negatives) in the sample: the share is estimated from the sample alone.")
+    if found.not_sentences is not None:
+        own = found.not_sentences
+        console.print(
+            f"Not sentences: {_share(own.share)} of the spans ({_interval(own)}). They are not part of the corpus, so "
+            "its size and the counts are estimates."
+        )
     if found.missing:
         _print_missing(found)
     for note in found.notes:

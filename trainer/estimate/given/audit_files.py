@@ -16,10 +16,12 @@ from labels.errors import DataError, counted, did_you_mean
 from labels.text.cells import merge_key, without_none
 from labels.text.rows import Row, read_rows
 from trainer.estimate.estimators import Floats
-from trainer.estimate.given.audits import UNFINISHED, UNSEEN, Audit
+from trainer.estimate.given.audits import NOT_A_SENTENCE, UNFINISHED, UNSEEN, Audit
 
 _OPEN = (UNSEEN, UNFINISHED)
 """States of rows that nobody has read yet, as `communique audit plan` writes them."""
+_OUTSIDE = ("not_a_sentence", NOT_A_SENTENCE)
+"""States of drawn spans that do not belong to the corpus."""
 _ROUNDING = 0.0005
 """By how much a probability with three decimals may be rounded."""
 _MOST_STRATA = 50
@@ -39,9 +41,13 @@ class _Rows:
     chances: list[float] = field(default_factory=list)
     sizes: dict[str, float] = field(default_factory=dict)
     codebooks: set[str] = field(default_factory=set)
+    outside: list[bool] = field(default_factory=list)
 
     def add(self, row: Row, labels: Sequence[str], where: str) -> None:
         found = _gold(row, labels, where)
+        self.outside.append(_state(row) in _OUTSIDE)
+        if self.outside[-1]:
+            found = [0.0] * len(labels)
         self.ids.append(str(row["sentence_id"]))
         self.gold.append(found)
         self.reasons.append("" if found is not None else _state(row) or UNFINISHED)
@@ -65,7 +71,8 @@ def read_audit(path: Path, labels: Sequence[str]) -> Audit:
     label; the probability of being drawn as `inclusion_probability`; and, where they apply, `stratum`, `stratum_size`
     (sentences, or clusters, in the stratum), `cluster` and `codebook_hash`. An empty cell in `labels` is a sentence
     without labels if `state` says "reviewed" or there is no such column. A row that is "unseen" or "unfinished"
-    counts if its labels are filled in; other states are sentences without gold.
+    counts if its labels are filled in; spans in state "not_a_sentence" do not belong to the corpus; other states are
+    sentences without gold.
 
     Raises:
         DataError: the file cannot be read, has no rows, lacks a column, names an unknown label, a probability is
@@ -153,6 +160,7 @@ def _audit_of_rows(rows: _Rows, labels: Sequence[str], by_probability: bool) -> 
         slack=max(spread, 0.5),
         codebook_hash=next(iter(rows.codebooks), ""),
         notes=[note] if by_probability else [],
+        outside=np.array(rows.outside) if any(rows.outside) else None,
         provenance={"gold": str(rows.path), "inclusion probabilities": str(rows.path)},
     )
 

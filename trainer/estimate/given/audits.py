@@ -12,7 +12,7 @@ import numpy as np
 from labels.codebook.releases import shipped_version
 from labels.codebook.schema import load_codebook
 from labels.errors import InputError, counted, did_you_mean
-from labels.gold import Resolution, resolve
+from labels.gold import Resolution, resolve, standing
 from labels.sampling.combination import Design, design_of
 from trainer.estimate.estimators import Bools, Floats, Ints
 
@@ -41,6 +41,8 @@ class Audit:
         notes: remarks for readers of the figures.
         provenance: where each part of the sample comes from.
         frame, slack: number of sentences that the strata have together, or None, and by how much it may be wrong.
+        outside: true for spans that are not sentences and do not belong to the corpus, of shape (n,); None for none.
+        coded: the decisions of several coders on a sentence, of shape (coders, L), by its place.
     """
 
     labels: tuple[str, ...]
@@ -59,6 +61,8 @@ class Audit:
     provenance: Mapping[str, str] = field(default_factory=dict)
     frame: float | None = None
     slack: float = 0.5
+    outside: Bools | None = None
+    coded: Mapping[int, Floats] = field(default_factory=dict)
 
     @property
     def missing(self) -> Counter[str]:
@@ -68,6 +72,13 @@ class Audit:
     def filled(self, value: float) -> Audit:
         """Return the sample with this gold, 0 or 1, for all sentences without gold."""
         return replace(self, gold=np.where(np.isnan(self.gold), value, self.gold))
+
+    def imputed(self, generator: np.random.Generator) -> Audit:
+        """Return the sample with the decision of a random coder for each sentence that several coders decided on."""
+        gold, reasons = self.gold.copy(), list(self.reasons)
+        for place, decisions in self.coded.items():
+            gold[place], reasons[place] = decisions[generator.integers(len(decisions))], ""
+        return replace(self, gold=gold, reasons=reasons)
 
     def answered(self) -> Audit:
         """Return the sentences with gold, which then also stand for those without: missing at random in a stratum.
@@ -97,6 +108,8 @@ class Audit:
             self,
             ids=[one for one, own in zip(self.ids, has, strict=True) if own],
             gold=self.gold[has],
+            outside=None if self.outside is None else self.outside[has],
+            coded={},
             reasons=[""] * int(has.sum()),
             unit=number[self.unit[has]],
             weights=(self.weights * more[self.stratum])[alive],
@@ -173,6 +186,7 @@ def stored_audit(
             why.append("")
         else:
             why.append(reasons.get(unit.sentence_id, UNFINISHED))
+    places = np.array([unit.sentence_id in outside for unit in design.units], dtype=bool)
     keys = {(one.stratum, one.cluster or one.sentence_id): None for one in design.units}
     numbers = {key: number for number, key in enumerate(keys)}
     stratum = np.array([key[0] for key in keys], dtype=int)
@@ -192,7 +206,7 @@ def stored_audit(
         {one.id for one in design.corpus},
         book.hash,
         [
-            *_notes(design, sum(one.sentence_id in outside for one in design.units)),
+            *_notes(design),
             *_other_codebooks(store, design, events, book),
         ],
         {
@@ -201,6 +215,8 @@ def stored_audit(
             "draws": ", ".join(design.draws),
             "combination of draws": design.rule,
         },
+        outside=places if places.any() else None,
+        coded=_coded(events, [one.sentence_id for one in design.units], labels, book),
     )
 
 
@@ -222,11 +238,23 @@ def _reasons(resolution: Resolution) -> dict[str, str]:
     }
 
 
-def _notes(design: Design, outside: int) -> list[str]:
+def _coded(
+    events: Sequence[Annotation], ids: Sequence[str], labels: Sequence[str], codebook: Codebook
+) -> dict[int, Floats]:
+    """The reviewed decisions of each coder under this codebook, by place, where there are at least two."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for (sentence, _), one in standing(events).annotations.items():
+        if one.state == "reviewed" and one.codebook_hash in ("", codebook.hash):
+            found.setdefault(sentence, []).append(tuple(one.labels))
+    return {
+        place: np.array([[float(label in own) for label in labels] for own in found[sentence]])
+        for place, sentence in enumerate(ids)
+        if len(found.get(sentence, ())) > 1
+    }
+
+
+def _notes(design: Design) -> list[str]:
     notes = []
-    if outside:
-        what = counted(outside, "drawn span was", "drawn spans were")
-        notes.append(f"{what} marked as not a sentence and counted as a sentence without labels")
     if design.added:
         where = counted(len(design.added_documents), "document")
         notes.append(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from trainer.estimate.checking import MOST_MISSING
 from trainer.estimate.coverage import FEW, RARE
+from trainer.estimate.given.covariates import ROWS
+from trainer.estimate.regressing import Regression
 from trainer.estimate.results import ALL, UNITS, Estimate
 from trainer.estimate.shares import ESTIMANDS
 
@@ -17,6 +19,31 @@ def methods_text(found: Estimate) -> str:
     sections = [f"# Methods\n\n{paragraph}\n"]
     sections += [f"## Remarks\n\n{notes}"] if notes else []
     return "\n".join([*sections, f"## Provenance\n\n{provenance}", _REFERENCES])
+
+
+def regression_text(found: Regression) -> str:
+    """Return the methods paragraph of a regression as Markdown, with its remarks, provenance and references."""
+    kind = "a linear" if found.family == "linear" else "a logistic"
+    paragraph = (
+        f"We estimated {kind} regression ({found.formula}). A row is {ROWS[found.row]}. The outcome of each sentence "
+        f"is a pseudo-outcome: its prediction, adjusted to gold labels by cross-fitted regression, plus, for "
+        f"{found.labelled:,} sentences of a labelled probability sample ({found.positives:,} with the label), the "
+        "error weighted by the inverse inclusion probability. Coefficients are therefore unbiased whatever the quality "
+        f"of the predictions (design-based supervised learning). Standard errors are robust to {found.clusters:,} "
+        f"clusters; {found.confidence:.0%} intervals use Student's t. The regression has {found.rows:,} rows."
+    )
+    notes = "".join(f"- {note}.\n" for note in found.notes)
+    provenance = "".join(f"- {name}: {value}\n" for name, value in found.provenance.items())
+    sections = [f"# Methods\n\n{paragraph}\n", *([f"## Remarks\n\n{notes}"] if notes else [])]
+    return "\n".join([*sections, f"## Provenance\n\n{provenance}", _REGRESSION_REFERENCES])
+
+
+_REGRESSION_REFERENCES = """## References
+
+- Egami, Hinck, Stewart and Wei (2023), "Using Imperfect Surrogates for Downstream Inference: Design-based Supervised
+  Learning for Social Science Applications of Large Language Models", NeurIPS 36.
+- Liang and Zeger (1986), "Longitudinal data analysis using generalized linear models", Biometrika 73.
+"""
 
 
 def estimate_text(found: Estimate) -> str:

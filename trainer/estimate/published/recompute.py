@@ -49,7 +49,10 @@ def shares(corpus: dict[str, str], rows: list[dict[str, str]], label: str, group
         false = float(weight @ ((1 - gold) * assigned) / (weight @ (1 - gold)))
         if abs(recall - false) > TOLERANCE:
             found["adjusted"] = (float(corpus[f"count:{label}"]) / size - false) / (recall - false)
-    return {method: min(max(share, 0.0), 1.0) for method, share in found.items()}
+    # Spans that are not sentences are not part of the corpus.
+    apart = np.array([float(row.get("outside") or 0) for row in rows])
+    kept = 1 - float(own @ apart / own.sum()) if own.sum() > 0 else 1.0
+    return {method: min(max(share / kept, 0.0), 1.0) for method, share in found.items()}
 
 
 def main(folder: Path) -> int:

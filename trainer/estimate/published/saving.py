@@ -10,8 +10,10 @@ from pydantic import ValidationError
 from labels.errors import DataError
 from labels.output.folders import output_folder
 from labels.output.table_files import write_csv_table
-from trainer.estimate.published.methods import methods_text
-from trainer.estimate.published.trend import write_plot
+from trainer.estimate.bridging import Bridge
+from trainer.estimate.published.methods import methods_text, regression_text
+from trainer.estimate.published.trend import draw_bridge, write_plot
+from trainer.estimate.regressing import Regression
 from trainer.estimate.results import Estimate
 
 ESTIMATE = "estimate.json"
@@ -35,6 +37,32 @@ def save_estimate(found: Estimate, folder: Path, *, overwrite: bool = False) -> 
         write_csv_table(draft / "corpus.csv", found.corpus_rows)
         (draft / "methods.md").write_text(methods_text(found), encoding="utf-8")
         write_plot(found, draft / "estimate.png")
+
+
+def save_regression(found: Regression, folder: Path, *, overwrite: bool = False) -> None:
+    """Write `regression.json`, `coefficients.csv` and `methods.md` to a new folder.
+
+    Raises:
+        DataError: the folder exists and is not an output, or cannot be written; nothing is written then.
+    """
+    with output_folder(folder, overwrite=overwrite) as draft:
+        (draft / "regression.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_csv_table(draft / "coefficients.csv", list(found.table_rows()))
+        (draft / "methods.md").write_text(regression_text(found), encoding="utf-8")
+
+
+def save_bridge(found: Bridge, folder: Path, *, overwrite: bool = False) -> None:
+    """Write `bridge.json` and `shifts.csv` and, if there is a series, `spliced.csv` and `spliced.png` to a new folder.
+
+    Raises:
+        DataError: the folder exists and is not an output, or cannot be written; nothing is written then.
+    """
+    with output_folder(folder, overwrite=overwrite) as draft:
+        (draft / "bridge.json").write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_csv_table(draft / "shifts.csv", list(found.shift_rows()))
+        if found.points:
+            write_csv_table(draft / "spliced.csv", list(found.rows()))
+            draw_bridge(found).savefig(draft / "spliced.png", dpi=150)
 
 
 def load_estimate(folder: Path) -> Estimate:

@@ -9,10 +9,13 @@ import numpy as np
 
 from trainer.estimate.given.domains import PERIODS
 from trainer.estimate.results import Cell, Estimate
+from trainer.estimate.results import Figure as Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
+
+    from trainer.estimate.bridging import Bridge
 
 _COLOUR, _RAW = "#1f5fa8", "#9aa0a6"
 _MOST_TICKS = 12
@@ -50,6 +53,39 @@ def draw_estimate(found: Estimate) -> Canvas:
     _legend(canvas, axes)
     canvas.supylabel(f"share of {found.unit}", fontsize=9) if found.groups else None
     return canvas
+
+
+def draw_bridge(found: Bridge) -> Canvas:
+    """Return the plot of a spliced series: one panel per label, with the figures before they were moved behind."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    labels = list(dict.fromkeys(one.label for one in found.points))
+    canvas = Canvas(figsize=(8.0, 2.1 * len(labels) + 0.9), layout="constrained")
+    FigureCanvasAgg(canvas)
+    axes = canvas.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0]
+    for axis, label in zip(axes, labels, strict=True):
+        own = [one for one in found.points if one.label == label]
+        places = np.arange(len(own))
+        shares, low, high = (_numbers([one.figure for one in own], name) for name in ("share", "low", "high"))
+        raw = _numbers([one.unshifted for one in own], "share")
+        moved = int(sum(one.shifted for one in own))
+        axis.plot(places[:moved], raw[:moved], color=_RAW, marker="o", markersize=3, linewidth=1, label="as coded")
+        axis.fill_between(places, low, high, color=_COLOUR, alpha=0.18, linewidth=0)
+        name = f"at the new level, {found.confidence:.0%} interval"
+        axis.plot(places, shares, color=_COLOUR, marker="o", markersize=3.5, linewidth=1.4, label=name)
+        axis.axvline(moved - 0.5, color="#5f6368", linewidth=1, linestyle=":", label="change")
+        step = max(1, -(-len(own) // _MOST_TICKS))
+        periods = [one.period for one in own]
+        axis.set_xticks(places[::step], periods[::step], rotation=30 if len(own) > 6 else 0, fontsize=8)
+        axis.set_title(label, fontsize=9, loc="left")
+        _style(axis, "y", np.fmax(high, np.nan_to_num(raw)))
+    _legend(canvas, axes)
+    return canvas
+
+
+def _numbers(figures: list[Interval], name: str) -> Any:
+    return np.array([np.nan if getattr(one, name) is None else getattr(one, name) for one in figures], dtype=float)
 
 
 def _legend(canvas: Canvas, axes: Any) -> None:
@@ -128,5 +164,4 @@ def _style(axis: Axes, which: Literal["x", "y"], high: Any) -> None:
 
 
 def _column(cells: list[Cell], name: str) -> Any:
-    return np.array([np.nan if getattr(cell.published, name) is None else getattr(cell.published, name)
-                     for cell in cells], dtype=float)  # fmt: skip
+    return _numbers([cell.published for cell in cells], name)
