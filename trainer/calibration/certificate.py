@@ -1,7 +1,8 @@
-"""Choose the rule by which a cheap model answers instead of an expensive one, and bound the resulting differences.
+"""Choose the rules by which cheaper models answer instead of an expensive one, and bound the resulting differences.
 
-The functions compute a rule and bounds from probabilities and label sets. `choose_rule` chooses the rule on one set of
-sentences, and `certify` certifies the rule on another set. `classifiers.cascade` provides the models.
+The functions compute rules and bounds from probabilities and label sets. `choose_rules` chooses a rule for each cheaper
+model on one set of sentences, and `certify` certifies all of them together on another set. `classifiers.cascade`
+provides the models.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ NEVER = -1.0
 """A tolerance so low that every sentence is deferred."""
 LIKELY = 0.9
 """Approximate probability that a chosen rule can be certified, given enough sentences."""
+SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
+"""The shares of the disagreements and losses that are left, which a rule before the last one may use."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,9 @@ class Certificate:
 
     Each bound is one-sided and holds at `confidence` individually, not jointly. The bounds assume sentences that are
     drawn in the same way and are independent; sentences from the same document are not fully independent.
+
+    `answered` counts the sentences that any cheaper model answers. With several cheaper models, `answered_by` has the
+    number of each, cheapest first; it is empty if there is one.
     """
 
     cases: int
@@ -120,6 +126,7 @@ class Certificate:
     upper_bound: float
     confidence: float
     labels: tuple[LabelCertificate, ...]
+    answered_by: tuple[int, ...] = ()
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -130,7 +137,7 @@ class Certificate:
     @computed_field  # type: ignore[prop-decorator]
     @property
     def answered_share(self) -> float:
-        """The share of sentences that the cheap model answers; 0 if there are no cases."""
+        """The share of sentences that a cheaper model answers; 0 if there are no cases."""
         return self.answered / self.cases if self.cases else 0.0
 
     @computed_field  # type: ignore[prop-decorator]
@@ -199,36 +206,67 @@ def likely_failures(cases: int, share: float, confidence: float) -> int:
     return min(most, bisect_right(range(1, most + 1), 1 - LIKELY, key=probability_to_fail))
 
 
-def choose_rule(
-    probabilities: NDArray[np.floating[Any]], wanted: Bools, thresholds: Floats | None, common: Bools, limits: Limits
-) -> DeferralRule:
-    """Choose the rule with which the cheap model answers the most sentences within the limits.
+def choose_rules(
+    probabilities: Sequence[NDArray[np.floating[Any]]],
+    wanted: Bools,
+    thresholds: Floats | None,
+    common: Bools,
+    limits: Limits,
+) -> list[DeferralRule]:
+    """Choose the rules with which the cheaper models together leave the fewest sentences to the expensive model.
 
-    The rule has the largest tolerance for which the disagreements, and the losses of each common label, are at most
-    `likely_failures`. A label that is not common is deferred. At most the share `limits.max_lost` of its positives,
-    rounded up, may be lost on the given sentences, because a single loss proves nothing. A cut-off per label would
-    answer more of these sentences but would overfit.
+    A model reads only the sentences that the cheaper ones before it have left. The disagreements of all rules together,
+    and the losses of each common label, are at most `likely_failures`. A label that is not common is deferred. At most
+    the share `limits.max_lost` of its positives, rounded up, may be lost on the given sentences, because a single loss
+    proves nothing. A cut-off per label would answer more of these sentences but would overfit.
+
+    Each rule has the largest tolerance within its share of what the rules before it have left of these limits. The
+    last rule may use everything that is left; the others try each of `SHARES`.
 
     Args:
-        probabilities: (n, classes) calibrated probabilities from the cheap model; for an exclusive codebook including
-            "none" if allowed.
+        probabilities: for each cheaper model, cheapest first, (n, classes) calibrated probabilities; for an exclusive
+            codebook including "none" if allowed.
         wanted: (n, labels) label sets from the expensive model.
         thresholds: (labels,) thresholds of the expensive model; None for an exclusive codebook.
         common: (labels,) true for labels with enough positives for `limits.max_lost`.
     """
-    deferred = np.zeros(probabilities.shape[1], dtype=bool)
+    deferred = np.zeros(probabilities[0].shape[1], dtype=bool)
     deferred[: len(common)] = ~common
     rule = DeferralRule(NEVER, None if thresholds is None else tuple(thresholds.tolist()), tuple(deferred.tolist()))
-    said = rule.assigned(probabilities)[:, : len(common)]
-    # The harm of a row is whether its label set differs, and which labels are lost.
-    harm = np.column_stack([(said != wanted).any(axis=1), wanted & ~said]).astype(np.int64)
     most = [likely_failures(len(wanted), limits.max_disagreement, limits.confidence)]
     for positives, enough in zip(wanted.sum(axis=0).tolist(), common.tolist(), strict=True):
         if enough:
             most.append(likely_failures(positives, limits.max_lost, limits.confidence))
         else:
             most.append(math.ceil(positives * limits.max_lost))
-    return replace(rule, tolerance=_largest_tolerance(rule.expected_errors(probabilities), harm, np.array(most)))
+    stages = [(rule.expected_errors(each), _harm(rule.assigned(each), wanted)) for each in probabilities]
+    tolerances, _ = _best_tolerances(stages, np.arange(len(wanted)), np.array(most))
+    return [replace(rule, tolerance=tolerance) for tolerance in tolerances]
+
+
+def _harm(assigned: Bools, wanted: Bools) -> Counts:
+    """Return (n, 1 + labels) counts: whether the label set of a row differs, and which labels are lost."""
+    said = assigned[:, : wanted.shape[1]]
+    return np.column_stack([(said != wanted).any(axis=1), wanted & ~said]).astype(np.int64)
+
+
+def _best_tolerances(
+    stages: Sequence[tuple[Floats, Counts]], rows: Counts, most: Counts
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """Return the tolerance of each stage, and the number of `rows` that it answers.
+
+    The best combination answers the most rows; among equals, the one that answers more rows earlier.
+    """
+    error, harm = stages[0][0][rows], stages[0][1][rows]
+    found = []
+    for share in SHARES if len(stages) > 1 else (1.0,):
+        tolerance = _largest_tolerance(error, harm, np.where(most < 0, most, np.floor(most * share)).astype(np.int64))
+        sure = error <= tolerance
+        later: tuple[tuple[float, ...], tuple[int, ...]] = ((), ())
+        if len(stages) > 1:
+            later = _best_tolerances(stages[1:], rows[~sure], most - harm[sure].sum(axis=0))
+        found.append(((tolerance, *later[0]), (int(sure.sum()), *later[1])))
+    return max(found, key=lambda each: (sum(each[1]), each[1]))
 
 
 def certify(
@@ -237,13 +275,14 @@ def certify(
     """Compare a cascade with its expensive model on sentences that were not used to choose the rule.
 
     Args:
-        cheap, expensive: label sets of the two models, each of shape (n, labels).
-        answered: (n,) true for rows answered by the cheap model.
+        cheap, expensive: label sets of the cheaper model that answers each row, and of the expensive model, each of
+            shape (n, labels).
+        answered: (n,) true for rows answered by a cheaper model.
         names: label names.
         common: (labels,) true for labels with enough positives for a bound.
         confidence: confidence of each individual bound.
     """
-    # Only rows answered by the cheap model can differ.
+    # Only rows answered by a cheaper model can differ.
     cascade = np.where(answered[:, None], cheap, expensive)
     lost, positives = (expensive & ~cascade).sum(axis=0).tolist(), expensive.sum(axis=0).tolist()
     disagreements = int((cascade != expensive).any(axis=1).sum())

@@ -55,7 +55,7 @@
 
     PLUGIN = ClassifierPlugin(api=1, section=ShoutSection, classifier="communique_shout:ShoutClassifier")
 
-Then `[model] kind = "shout"` works in experiments, including as either model of a cascade. The section class checks the
+Then `[model] kind = "shout"` works in experiments, including as any model of a cascade. The section class checks the
 other keys of `[model]`. `api` is the version of this interface for which the plug-in was written. The current version
 is 1; plug-ins for newer versions are refused. The interface consists of `Classifier`, the public functions of this
 module, `ClassifierPlugin` and `Section`. A plug-in cannot replace a built-in kind. A plug-in that cannot be loaded is
@@ -148,6 +148,25 @@ class CalibratedClassifier(Classifier, Protocol):
     """
 
     calibration_: Calibration
+
+
+@runtime_checkable
+class UnlabelledClassifier(Classifier, Protocol):
+    """A classifier that also learns from texts without labels, which the caller sets before `fit`."""
+
+    unlabelled: Sequence[str]
+
+
+@runtime_checkable
+class Student(Classifier, Protocol):
+    """A classifier that can learn from the probabilities of another classifier, its teacher, instead of labels."""
+
+    def learn(self, texts: Sequence[str], probabilities: Probabilities, teacher: Classifier) -> Self:
+        """Fit to the (n, labels) probabilities that a teacher has for n texts.
+
+        Args:
+            teacher: the fitted classifier behind the probabilities, whose encoder a student may start from.
+        """
 
 
 @runtime_checkable
@@ -261,6 +280,7 @@ CLASSES = {
     "majority": "trainer.classifiers.baselines:MajorityClassifier",
     "keywords": "trainer.classifiers.baselines:KeywordsClassifier",
     "tfidf": "trainer.classifiers.tfidf:TfidfClassifier",
+    "static": "trainer.classifiers.static:StaticClassifier",
     "embedding": "trainer.classifiers.linear:EmbeddingClassifier",
     "contrastive": "trainer.classifiers.contrastive:ContrastiveClassifier",
     "finetune": "trainer.classifiers.finetune:FinetuneClassifier",

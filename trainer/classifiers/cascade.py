@@ -1,12 +1,11 @@
-"""Combine two classifiers: a cheap one answers the sentences it is sure about, an expensive one answers the rest.
+"""Combine classifiers: cheaper ones answer the sentences that they are sure about, an expensive one answers the rest.
 
-A certificate limits how often the cascade differs from the expensive classifier alone. The rule and the bounds are in
+A certificate limits how often the cascade differs from the expensive classifier alone. The rules and the bounds are in
 `trainer.calibration.certificate`.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,68 +13,41 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation
+from numpy.typing import NDArray
 
 from labels.codebook.schema import Codebook
+from labels.environment.progress import progress_stage
 from labels.errors import ArtefactError, ExperimentError, counted
 from labels.records import Example
 from trainer.calibration import calibration as calibrating
 from trainer.calibration import certificate as certifying
-from trainer.calibration.calibration import Bools, Calibration, Floats, LabelCalibration, Probabilities
+from trainer.calibration.calibration import Bools, Floats, Probabilities
 from trainer.calibration.certificate import Certificate, DeferralRule
 from trainer.classifiers import base
 from trainer.classifiers.base import Classifier, Exportable
 from trainer.classifiers.explanations import Explanation, Pause, refuse_unexplained, why_not_explained
+from trainer.classifiers.members import CHEAP, EXPENSIVE, MIDDLE, Member, Members, MiddleMember, thresholds_alone
 from trainer.config.models import CascadeSection
 from trainer.config.sections import CalibrationSection
 from trainer.data.splits import make_split
 
-FILE, CHEAP, EXPENSIVE = "cascade.json", "cheap", "expensive"
-
-
-class _Member(BaseModel):
-    """A classifier of the cascade with its calibration; the classifier is saved to separate files."""
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
-
-    kind: str
-    calibration: Calibration
-    classifier: SkipValidation[Classifier] = Field(exclude=True)
-
-    def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """Return (n, labels) calibrated probabilities, the same as from a model with this classifier alone."""
-        return self.calibrated(self.classifier.predict_proba(texts))
-
-    def calibrated(self, raw: Probabilities) -> Probabilities:
-        return self.calibration.apply(raw).astype(np.float32)
-
-    def describe(self) -> dict[str, Any]:
-        return {"kind": self.kind} | self.classifier.describe()
-
-
-class _Fitted(BaseModel):
-    """The fitted parts of a cascade: the contents of `cascade.json`, and the two classifiers."""
-
-    model_config = ConfigDict(frozen=True)
-
-    cheap: _Member
-    expensive: _Member
-    rule: DeferralRule
-    certificate: Certificate
-
 
 class CascadeClassifier(Classifier):
-    """The cheap classifier reads every sentence; the expensive classifier reads the uncertain rest.
+    """The cheap classifier reads every sentence; each later one reads the sentences that are still uncertain.
 
     Each classifier is calibrated on validation, as it would be alone. Then validation is split into two halves that
-    keep documents and near-duplicates together. The rule is chosen on the first half and certified once on the second.
-    The bounds ignore two facts: early stopping and calibration have used both halves (the rule has not), and sentences
-    from the same document are not independent.
+    keep documents and near-duplicates together. The rules are chosen on the first half and certified once, all of them
+    together, on the second. The bounds ignore two facts: early stopping and calibration have used both halves (the
+    rules have not), and sentences from the same document are not independent.
+
+    With `learn_from = "expensive"`, the cheaper classifiers learn what the expensive one says about the train texts and
+    the unlabelled texts: its probabilities if they can (`Student`), otherwise its label sets.
 
     Attributes:
         calibration_: the thresholds of the expensive classifier; the probabilities are already calibrated.
         checkpoints: the checkpoints of the expensive classifier, see `ResumableClassifier`. A refused cascade can be
             trained again from these with other limits, but a second certificate on the same sentences is weaker.
+        unlabelled: texts without labels, set before `fit`.
         notes: the notes of the expensive classifier.
     """
 
@@ -83,6 +55,7 @@ class CascadeClassifier(Classifier):
     distributed = True
     stops_early = True
     checkpoints: Path | None = None
+    unlabelled: Sequence[str] = ()
 
     def __init__(self, codebook: Codebook, section: CascadeSection, seed: int) -> None:
         self.labels = codebook.label_names
@@ -92,10 +65,15 @@ class CascadeClassifier(Classifier):
         self._limits = certifying.Limits(section.max_disagreement, section.max_lost, section.confidence)
         self._seed = seed
         self.calibration_ = calibrating.not_calibrated(codebook)
-        self.fitted_: _Fitted | None = None
+        self.fitted_: Members | None = None
+
+    @property
+    def middle_kinds(self) -> tuple[str, ...]:
+        """The kinds of the classifiers between the cheap and the expensive one."""
+        return tuple(member.kind for member in base.fitted(self.fitted_).middle)
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
-        """Fit both classifiers, choose the rule, and certify it.
+        """Fit all classifiers, choose the rules, and certify them.
 
         Raises:
             ExperimentError: validation is too small to certify anything (checked before fitting), or the limits do not
@@ -104,17 +82,46 @@ class CascadeClassifier(Classifier):
         first, second = self._halves(validation)
         # Concatenate the halves; `_certify` divides the arrays again at the same place.
         rows = [*first, *second]
-        cheap, expensive = self._build()
-        cheap.fit(examples, validation)
+        *cheaper, expensive = self._build()
+        if self._section.learn_from == "gold":
+            for classifier in cheaper:
+                classifier.fit(examples, validation)
         expensive.fit(examples, validation)
-        self.notes = expensive.notes
-        quick, said = self._calibrate(self._section.cheap.kind, cheap, rows)
         slow, answers = self._calibrate(self._section.expensive.kind, expensive, rows)
-        self.calibration_ = _thresholds_alone(slow.calibration)
-        rule, certificate = self._certify(said, answers, len(first))
+        self.notes = expensive.notes
+        self.calibration_ = thresholds_alone(slow.calibration)
+        if self._section.learn_from == "expensive":
+            self._teach(cheaper, slow, examples, validation)
+        kinds = [section.kind for section in self._section.members]
+        made = [self._calibrate(kind, one, rows) for kind, one in zip(kinds, cheaper, strict=False)]
+        rules, certificate = self._certify([said for _, said in made], answers, len(first))
         self._refuse_breaches(certificate)
-        self.fitted_ = _Fitted(cheap=quick, expensive=slow, rule=rule, certificate=certificate)
+        (quick, *between), rule = [member for member, _ in made], rules[0]
+        middle = tuple(MiddleMember(**dict(member), rule=own) for member, own in zip(between, rules[1:], strict=True))
+        self.fitted_ = Members(cheap=quick, middle=middle, expensive=slow, rule=rule, certificate=certificate)
         return self
+
+    def _teach(
+        self,
+        cheaper: Sequence[Classifier],
+        teacher: Member,
+        examples: Sequence[Example],
+        validation: Sequence[Example],
+    ) -> None:
+        """Fit the cheaper classifiers to what the expensive one says about the train texts and the unlabelled texts."""
+        texts = [*(example.text for example in examples), *self.unlabelled]
+        with progress_stage("Teaching"):
+            probabilities = teacher.predict_proba(texts)
+            decided = self.calibration_.decide(probabilities)
+            sets = [tuple(np.array(self.labels)[row].tolist()) for row in decided]
+            said = [
+                Example(f"taught-{i}", f"taught-{i}", *pair) for i, pair in enumerate(zip(texts, sets, strict=True))
+            ]
+            for classifier in cheaper:
+                if isinstance(classifier, base.Student):
+                    classifier.learn(texts, probabilities, teacher.classifier)
+                else:
+                    classifier.fit(said, validation)
 
     def _halves(self, validation: Sequence[Example]) -> list[list[Example]]:
         """Split validation into two halves, each large enough for a certificate."""
@@ -140,16 +147,16 @@ class CascadeClassifier(Classifier):
             f'model.kind = "{self._section.expensive.kind}".'
         )
 
-    def _build(self) -> tuple[Classifier, Classifier]:
-        cheap = base.build_classifier(self._section.cheap, self._codebook, self._seed)
-        expensive = base.build_classifier(self._section.expensive, self._codebook, self._seed)
-        if isinstance(expensive, base.ResumableClassifier):
-            expensive.checkpoints = self.checkpoints
-        return cheap, expensive
+    def _build(self) -> list[Classifier]:
+        """Return the unfitted classifiers, the cheapest first."""
+        built = [base.build_classifier(section, self._codebook, self._seed) for section in self._section.members]
+        if isinstance(built[-1], base.ResumableClassifier):
+            built[-1].checkpoints = self.checkpoints
+        return built
 
     def _calibrate(
         self, kind: str, classifier: Classifier, validation: Sequence[Example]
-    ) -> tuple[_Member, Probabilities]:
+    ) -> tuple[Member, Probabilities]:
         """Calibrate a classifier; return it with its calibration, and its calibrated probabilities for validation."""
         raw = classifier.predict_proba([example.text for example in validation])
         calibration = calibrating.not_calibrated(self._codebook)
@@ -158,20 +165,32 @@ class CascadeClassifier(Classifier):
             calibration = calibrating.fit_calibration(
                 raw, gold, self._codebook, method=own.method, min_positives=own.min_positives
             )
-        member = _Member(kind=kind, classifier=classifier, calibration=calibration)
+        member = Member(kind=kind, classifier=classifier, calibration=calibration)
         return member, member.calibrated(raw)
 
-    def _certify(self, said: Probabilities, answers: Probabilities, half: int) -> tuple[DeferralRule, Certificate]:
-        """Choose the rule on the first `half` rows of both classifiers' probabilities; certify it on the other rows."""
-        limits, classes = self._limits, self._classes(said)
-        cheap, expensive = self.calibration_.decide(said), self.calibration_.decide(answers)
+    def _certify(
+        self, said: Sequence[Probabilities], answers: Probabilities, half: int
+    ) -> tuple[list[DeferralRule], Certificate]:
+        """Choose the rules on the first `half` rows of all probabilities, and certify them on the other rows.
+
+        Args:
+            said: the probabilities of each cheaper classifier; `answers`: those of the expensive one.
+        """
+        limits, expensive = self._limits, self.calibration_.decide(answers)
+        classes = [self._classes(each) for each in said]
         # A label gets its own bound if both halves have enough positives; the other labels share one bound.
         positives = np.minimum(expensive[:half].sum(axis=0), expensive[half:].sum(axis=0))
         common = positives >= limits.fewest_positives
         thresholds = None if self._codebook.exclusive else self.calibration_.thresholds
-        rule = certifying.choose_rule(classes[:half], expensive[:half], thresholds, common, limits)
-        sure = rule.sure(classes[half:])
-        return rule, certifying.certify(cheap[half:], expensive[half:], sure, self.labels, common, limits.confidence)
+        rules = certifying.choose_rules([each[:half] for each in classes], expensive[:half], thresholds, common, limits)
+        sure = np.column_stack([rule.sure(each[half:]) for rule, each in zip(rules, classes, strict=True)])
+        first, answered = sure.argmax(axis=1), sure.any(axis=1)
+        cheaper = np.stack([self.calibration_.decide(each[half:]) for each in said])[first, np.arange(len(first))]
+        certificate = certifying.certify(cheaper, expensive[half:], answered, self.labels, common, limits.confidence)
+        if len(rules) > 1:
+            counts = np.bincount(first[answered], minlength=len(rules)).tolist()
+            certificate = replace(certificate, answered_by=tuple(counts))
+        return rules, certificate
 
     def _classes(self, probabilities: Probabilities) -> Floats:
         """Return (n, classes) probabilities, with a column for "none" if the codebook has this class."""
@@ -205,30 +224,42 @@ class CascadeClassifier(Classifier):
                 )
 
     def predict_proba(self, texts: Sequence[str]) -> Probabilities:
-        """Return (n, labels) calibrated probabilities, from the cheap classifier if it is sure, else from the other."""
-        fitted = base.fitted(self.fitted_)
-        probabilities = fitted.cheap.predict_proba(texts)
+        """Return (n, labels) calibrated probabilities, each row from the first classifier that is sure."""
+        probabilities, member = self._ask_cheaper(texts)
         # A cascade is fast because the expensive classifier encodes only these texts.
-        rest = np.flatnonzero(~fitted.rule.sure(self._classes(probabilities))).tolist()
+        rest = np.flatnonzero(member < 0).tolist()
         if rest:
-            probabilities[rest] = fitted.expensive.predict_proba([texts[row] for row in rest])
+            expensive = base.fitted(self.fitted_).expensive
+            probabilities[rest] = expensive.predict_proba([texts[row] for row in rest])
         return probabilities
 
+    def _ask_cheaper(self, texts: Sequence[str]) -> tuple[Probabilities, NDArray[np.int64]]:
+        """Return the probabilities of the last classifier asked, and the (n,) number of the sure one; -1 for none."""
+        probabilities = np.zeros((len(texts), len(self.labels)), dtype=np.float32)
+        member, left = np.full(len(texts), -1, dtype=np.int64), np.arange(len(texts))
+        for number, (one, rule) in enumerate(base.fitted(self.fitted_).stages):
+            own = one.predict_proba([texts[row] for row in left.tolist()])
+            sure = rule.sure(self._classes(own))
+            probabilities[left], member[left[sure]] = own, number
+            left = left[~sure]
+            if not len(left):
+                break
+        return probabilities, member
+
     def answered(self, texts: Sequence[str]) -> Bools:
-        """Return an array (n,) that is true for texts that the cheap classifier answers."""
-        fitted = base.fitted(self.fitted_)
-        return fitted.rule.sure(self._classes(fitted.cheap.predict_proba(texts)))
+        """Return an array (n,) that is true for texts that a cheaper classifier answers."""
+        return np.asarray(self._ask_cheaper(texts)[1] >= 0)
 
     def why_not_explained(self) -> str:
-        """Return why one of the two classifiers cannot be explained; empty if both can be explained."""
-        fitted = base.fitted(self.fitted_)
-        reasons = (why_not_explained(member.classifier, member.kind) for member in (fitted.cheap, fitted.expensive))
+        """Return why one of the classifiers cannot be explained; empty if all can be explained."""
+        members = base.fitted(self.fitted_).folders.values()
+        reasons = (why_not_explained(member.classifier, member.kind) for member in members)
         return next(filter(None, reasons), "")
 
     def explain(self, text: str, columns: Sequence[int], pause: Pause) -> list[Explanation]:
         """Return the explanations of the classifier that answers this text."""
-        fitted = base.fitted(self.fitted_)
-        member = fitted.cheap if self.answered([text])[0] else fitted.expensive
+        members = list(base.fitted(self.fitted_).folders.values())
+        member = members[int(self._ask_cheaper([text])[1][0])]  # -1 is the last, which is the expensive one
         return refuse_unexplained(member.classifier, member.kind).explain(text, columns, pause)
 
     def _exportable(self) -> Exportable | None:
@@ -237,8 +268,11 @@ class CascadeClassifier(Classifier):
         return classifier if isinstance(classifier, Exportable) else None
 
     def save(self, folder: Path) -> None:
-        """Write `cheap/` and `expensive/` with the files of each kind, and `cascade.json` with everything else."""
-        self._write(folder, exported=False)
+        """Write a folder with the files of each classifier, and `cascade.json` with everything else.
+
+        The folders are `cheap/`, `middle-1/`, `middle-2/`... and `expensive/`.
+        """
+        base.fitted(self.fitted_).save(folder)
 
     def is_exported(self) -> bool:
         """Return whether the expensive classifier already runs on onnxruntime."""
@@ -262,68 +296,37 @@ class CascadeClassifier(Classifier):
         return exportable.why_not_exported(int8=False)
 
     def read_by_exported(self, texts: Sequence[str]) -> Bools:
-        """Return an array (n,) that is true for texts that the cheap classifier leaves to the expensive classifier."""
+        """Return an array (n,) that is true for texts that the cheaper classifiers leave to the expensive one."""
         return ~self.answered(texts)
 
     def save_exported(self, folder: Path, *, int8: bool) -> None:
         """Like `save`, but the expensive classifier is exported; `load` opens both forms.
 
-        The cheap classifier is never exported: the rule was chosen on its probabilities, and even tiny changes in the
-        probabilities could send other sentences to the expensive classifier.
+        Cheaper classifiers are never exported: the rules were chosen on their probabilities, and even tiny changes in
+        the probabilities could send other sentences to the expensive classifier.
 
         Raises:
             ArtefactError: `why_not_exported` gives a reason, or the export of the expensive classifier fails.
         """
         if why := self.why_not_exported(int8=int8):
             raise ArtefactError(why)
-        self._write(folder, exported=True)
-
-    def _write(self, folder: Path, *, exported: bool) -> None:
-        fitted, exportable = base.fitted(self.fitted_), self._exportable()
-        for name in (CHEAP, EXPENSIVE):
-            (folder / name).mkdir()
-        fitted.cheap.classifier.save(folder / CHEAP)
-        if exported and exportable is not None:
-            exportable.save_exported(folder / EXPENSIVE, int8=False)
-        else:
-            fitted.expensive.classifier.save(folder / EXPENSIVE)
-        (folder / FILE).write_text(fitted.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        base.fitted(self.fitted_).save(folder, export=self._exportable())
 
     @classmethod
     def load(cls, folder: Path, codebook: Codebook) -> Self:
         """Load a cascade written by `save` or `save_exported`.
 
         Raises:
-            ArtefactError: one of the two classifiers cannot be loaded, or the cascade has an outdated rule.
+            ArtefactError: one of the classifiers cannot be loaded, or the cascade has an outdated rule.
         """
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if "rule" not in content:
-            raise ArtefactError(
-                f"{folder / FILE}: this cascade was written by an early version of communique, with a rule that is "
-                "no longer supported. Train the cascade again."
-            )
-        for name in (CHEAP, EXPENSIVE):
-            member = content[name]
-            member["classifier"] = base.classifier_class(member["kind"]).load(folder / name, codebook)
         classifier = cls(codebook, CascadeSection(kind="cascade"), seed=0)
-        classifier.fitted_ = fitted = _Fitted.model_validate(content)
-        classifier.calibration_ = _thresholds_alone(fitted.expensive.calibration)
+        classifier.fitted_ = fitted = Members.load(folder, codebook)
+        classifier.calibration_ = thresholds_alone(fitted.expensive.calibration)
         return classifier
 
     def describe(self) -> dict[str, Any]:
-        """Return the certificate and the descriptions of the two classifiers."""
+        """Return the certificate and the descriptions of the classifiers."""
         fitted = base.fitted(self.fitted_)
         certificate = fitted.model_dump(mode="json", include={"certificate"})
-        return certificate | {CHEAP: fitted.cheap.describe(), EXPENSIVE: fitted.expensive.describe()}
-
-
-def _thresholds_alone(calibration: Calibration) -> Calibration:
-    """Make a calibration with the same thresholds that leaves probabilities unchanged."""
-    # Method "none" leaves probabilities unchanged: each member has already calibrated them.
-    none = calibration.none and _threshold_alone(calibration.none)
-    return replace(calibration, labels=tuple(map(_threshold_alone, calibration.labels)), none=none)
-
-
-def _threshold_alone(label: LabelCalibration) -> LabelCalibration:
-    reason = label.reason if label.method == "none" else ""
-    return LabelCalibration("none", label.n, label.positives, threshold=label.threshold, reason=reason)
+        middle = {MIDDLE: [member.describe() for member in fitted.middle]} if fitted.middle else {}
+        return certificate | {CHEAP: fitted.cheap.describe(), **middle, EXPENSIVE: fitted.expensive.describe()}

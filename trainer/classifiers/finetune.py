@@ -15,11 +15,20 @@ import numpy as np
 from labels.errors import DivergedError, ExperimentError, counted
 from labels.records import Example
 from labels.unicode import undivided
-from trainer.classifiers.base import class_indices, example_weights, fitted, label_matrix, refuse_one_class
+from trainer.calibration.calibration import Probabilities
+from trainer.classifiers.base import (
+    Classifier,
+    class_indices,
+    example_weights,
+    fitted,
+    label_matrix,
+    refuse_one_class,
+)
 from trainer.classifiers.linear import LinearLayer
 from trainer.classifiers.onnx import ENCODER, HEAD, NetworkSettings
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import FinetuneSection
+from trainer.encoders.embeddings import best_device
 from trainer.encoders.encoder import encoder_digest
 from trainer.environment import world_size
 
@@ -68,6 +77,7 @@ class FinetuneClassifier(TransformerClassifier):
     initial: Initial | None = None
     _kind = "finetune"
     _section: FinetuneSection
+    _start: tuple[str, Path, str] | None = None
 
     @property
     def best_epoch_(self) -> float:
@@ -100,6 +110,36 @@ class FinetuneClassifier(TransformerClassifier):
         with self._checkpoint_folder(examples, validation) as folder:
             best_epoch = self._train_as_memory_allows(examples, validation, folder)
         self.settings_ = fitted(self.settings_).model_copy(update={"best_epoch": best_epoch})
+        return self
+
+    def learn(self, texts: Sequence[str], probabilities: Probabilities, teacher: Classifier) -> Self:
+        """Train on a teacher's probabilities for `epochs` passes, without early stopping or weights for rare labels.
+
+        Training starts from the first `keep_layers` layers of the teacher's encoder, if the teacher has trained one.
+
+        Raises:
+            EncoderError: the encoder cannot be found or opened.
+            ExperimentError: `keep_layers` exceeds the encoder's number of layers.
+            DivergedError: the loss became infinite or NaN.
+        """
+        from transformers import set_seed
+
+        from trainer.classifiers.distillation import soft_targets, train_on_targets
+
+        set_seed(self._seed)  # before the network is built, because its head is initialised randomly
+        with _encoder_of(teacher) as self._start:
+            network = self._open_encoder(dropout=self._section.dropout).to(best_device())
+        self._start = None
+        train_on_targets(
+            network,
+            self.tokenizer_,
+            texts,
+            soft_targets(probabilities, exclusive=self._exclusive, n_outputs=self._n_outputs),
+            section=self._section,
+            max_length=self.max_length_,
+            exclusive=self._exclusive,
+            seed=self._seed,
+        )
         return self
 
     @contextmanager
@@ -199,6 +239,8 @@ class FinetuneClassifier(TransformerClassifier):
         return best_epoch
 
     def _source(self) -> tuple[str, Path, str]:
+        if self._start is not None:
+            return self._start
         if self.initial is None:
             return super()._source()
         settings = self.initial.settings
@@ -242,3 +284,19 @@ class FinetuneClassifier(TransformerClassifier):
         """Return encoder, pooling, length limit, number of parameters, and the epoch whose weights were kept."""
         initial = {"initial_model": self.initial.model_id} if self.initial else {}
         return super().describe() | {"best_epoch": self.best_epoch_} | initial
+
+
+@contextmanager
+def _encoder_of(teacher: Classifier) -> Iterator[tuple[str, Path, str] | None]:
+    """Save the encoder of a teacher to a temporary folder; yields its name, folder and pooling, or None if it has none.
+
+    An encoder is cut to its first layers when it is opened from a folder, whatever its architecture.
+    """
+    if not isinstance(teacher, TransformerClassifier) or teacher.network_ is None:
+        yield None
+        return
+    settings = fitted(teacher.settings_)
+    with tempfile.TemporaryDirectory(prefix="communique-") as folder:
+        teacher.network_.encoder.save_pretrained(folder)
+        teacher.tokenizer_.save_pretrained(folder)
+        yield settings.encoder, Path(folder), settings.pooling

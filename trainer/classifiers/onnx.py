@@ -75,8 +75,8 @@ class OnnxNetwork:
         self._session = open_session(folder / GRAPH)
         self.layer = LinearLayer.load(folder / HEAD)
         self.size = settings.parameters
-        path = folder / ENCODER / "tokenizer.json"
-        self.tokenizer = PlainTokenizer(path, settings.max_length, settings.pad_token_id)
+        content = (folder / ENCODER / "tokenizer.json").read_text(encoding="utf-8")
+        self.tokenizer = PlainTokenizer(content, settings.max_length, settings.pad_token_id)
 
     def encode(self, input_ids: TokenIds, attention_mask: TokenIds) -> Vectors:
         """Return the (batch, width) pooled states, which are the input of the head.
@@ -95,17 +95,18 @@ class OnnxNetwork:
 
 
 class PlainTokenizer:
-    """A tokenizer from a `tokenizer.json`, with the interface of transformers' tokenizers but without importing torch.
+    """A tokenizer with the interface of transformers' tokenizers but without importing torch.
 
     Args:
+        content: the text of a `tokenizer.json`.
         max_length: maximum number of tokens; longer texts are truncated.
         pad_token_id: id of the padding token; padding is on the right.
     """
 
-    def __init__(self, path: Path, max_length: int, pad_token_id: int) -> None:
+    def __init__(self, content: str, max_length: int, pad_token_id: int) -> None:
         from tokenizers import Tokenizer
 
-        self._tokenizer = Tokenizer.from_file(str(path))
+        self._tokenizer = Tokenizer.from_str(content)
         self._tokenizer.no_padding()  # `pad` adds padding later, after texts are grouped by length
         self._tokenizer.enable_truncation(max_length)
         self._pad_token_id = pad_token_id

@@ -50,6 +50,7 @@ SUBCOMMANDS = {
     "report": Subcommand("trainer.cli.choice.report:report", "runs/finetune --out reports/finetune"),
     "archive": Subcommand("trainer.cli.choice.archive:archive", "runs/finetune --without-texts --out finetune.zip"),
     "export": Subcommand("trainer.cli.export:export", "runs/finetune --onnx --int8 --out runs/fast"),
+    "distill": Subcommand("trainer.cli.distill:distill", "runs/finetune --texts articles/ --layers 2 --out runs/small"),
     "score": Subcommand("trainer.cli.counting.score:score", "runs/tfidf --embed"),
     "doubts": Subcommand("trainer.cli.doubts:doubts", "--kind embedding --limit 50 --queue"),
     "loop": Subcommand("trainer.cli.loop:loop", "--annotator ana --experiment tfidf --every 50"),

@@ -203,11 +203,16 @@ def _label_cells(report: Report, label: str) -> tuple[str, ...]:
 
 
 def _certificate_table(certificate: Certificate) -> Table:
-    """For a cascade: the share of sentences that the cheap model answers, and bounds on its differences from the
+    """For a cascade: the share of sentences that cheaper models answer, and bounds on the differences from the
     expensive model."""
+    by = certificate.answered_by
+    each = f" ({', '.join(f'{n:,}' for n in by)} by each, cheapest first)" if by else ""
     differs = f"{certificate.share:.2%} (at most {certificate.upper_bound:.2%} at confidence "
     rows = [
-        ("cheap model answers", f"{certificate.answered_share:.1%} of {certificate.cases} sentences"),
+        (
+            "cheaper models answer" if by else "cheap model answers",
+            f"{certificate.answered_share:.1%} of {certificate.cases} sentences{each}",
+        ),
         ("differs from expensive", f"{differs}{certificate.confidence:g})"),
     ]
     labels = certificate.labels

@@ -127,16 +127,21 @@ def _plain_message(kind: str, message: str) -> str:
 def _keys_alone(path: list[str]) -> list[str]:
     """Remove the values of discriminators from a path: they are not keys of the file."""
     if path[:1] == ["model"]:
+        if path[2:3] == ["middle"]:
+            return [*path[:1], *path[2:4], *path[5:]]  # model, KIND, middle, 0, KIND, C
         return [*path[:1], *path[2:3], *path[4:]]  # model, KIND, cheap, KIND, C
     return [*path[:3], *path[4:]] if path[:2] == ["sweep", "space"] else path
 
 
 def _section_at(path: list[str], content: dict[str, Any]) -> dict[str, Any]:
     """Return the section of the file at this path; empty if there is no section."""
+    found: Any = content
     for key in path:
-        found = content.get(key)
-        content = found if isinstance(found, dict) else {}
-    return content
+        if isinstance(found, list | tuple):
+            found = dict(enumerate(found)).get(int(key))
+        else:
+            found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _known_keys(path: list[str], content: dict[str, Any]) -> list[str]:

@@ -71,6 +71,17 @@ class EmbeddingSection(_EncoderSection):
     class_weight: Literal["balanced", "none"] = "balanced"
 
 
+class StaticSection(_EncoderSection):
+    """One vector per token, taken once from a sentence encoder, with logistic regression on their weighted mean."""
+
+    kind: Literal["static"]
+    dimensions: Annotated[int, Field(ge=2)] = 256
+    C: Positive = 10.0
+    class_weight: Literal["balanced", "none"] = "balanced"
+    epochs: Count = 20
+    learning_rate: Positive = 1e-2
+
+
 class ContrastiveSection(_EncoderSection):
     """A sentence encoder that is tuned to move sentences with the same label together, then logistic regression."""
 
@@ -117,7 +128,13 @@ class FinetuneSection(_EncoderSection):
 
 # The kinds that can be a model of a cascade: all built-in kinds except the cascade itself.
 _BuiltinSingle = (
-    MajoritySection | KeywordsSection | TfidfSection | EmbeddingSection | ContrastiveSection | FinetuneSection
+    MajoritySection
+    | KeywordsSection
+    | TfidfSection
+    | StaticSection
+    | EmbeddingSection
+    | ContrastiveSection
+    | FinetuneSection
 )
 
 
@@ -155,19 +172,37 @@ SingleSection = Annotated[
 
 
 class CascadeSection(Section):
-    """A cheap model that passes uncertain texts to an expensive model; a certificate limits their disagreement."""
+    """Cheaper models that pass uncertain texts on to an expensive model; a certificate limits the disagreement.
+
+    `middle` are models between the two, the cheapest first. Cheaper models learn from gold or, on train and on
+    `unlabelled` texts, from the probabilities of the expensive model.
+    """
 
     kind: Literal["cascade"]
     cheap: SingleSection = TfidfSection(kind="tfidf")
+    middle: tuple[SingleSection, ...] = ()
     expensive: SingleSection = FinetuneSection(kind="finetune")
+    learn_from: Literal["gold", "expensive"] = "gold"
+    unlabelled: str = "none"
     max_disagreement: Fraction = 0.01
     max_lost: Fraction = 0.10
     confidence: Fraction = 0.95
 
+    @property
+    def members(self) -> tuple[SingleSection, ...]:
+        """The sections of all models, the cheapest first."""
+        return (self.cheap, *self.middle, self.expensive)
+
     @model_validator(mode="after")
     def _members_start_anew(self) -> Self:
-        if getattr(self.cheap, "init", "") or getattr(self.expensive, "init", ""):
+        if any(getattr(member, "init", "") for member in self.members):
             raise ValueError("a model of a cascade cannot start from an artefact: remove its `init`")
+        return self
+
+    @model_validator(mode="after")
+    def _texts_are_for_learners(self) -> Self:
+        if self.unlabelled not in ("", "none") and self.learn_from == "gold":
+            raise ValueError('`unlabelled` texts have no gold: set `learn_from = "expensive"`, or remove `unlabelled`')
         return self
 
 

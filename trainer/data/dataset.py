@@ -20,6 +20,7 @@ from trainer.data.divisions import Fold, divide, make_folds
 from trainer.data.extra import SEEDS, extra_examples
 from trainer.data.following import manifest_parts
 from trainer.data.splits import PARTS, Parts, Split, listed_examples, make_split, read_ids
+from trainer.data.unlabelled import NONE, STORE, read_unlabelled
 from trainer.environment import STARTER_CODEBOOK
 
 
@@ -156,13 +157,29 @@ def _described(
 def files_read(experiment: Experiment) -> list[str]:
     """Return the paths or names of all inputs of an experiment: data, codebook, id list, manifest, store, encoders."""
     data, model = experiment.data, experiment.model
-    sections = model, getattr(model, "cheap", None), getattr(model, "expensive", None)
+    sections = (model, *getattr(model, "members", ()))
     store = _store(experiment) if _from_store(experiment) else ""
     extra = "" if data.extra == SEEDS else data.extra
     files = [data.train, data.validation, data.test, data.only, extra]
     files += [experiment.split.manifest, experiment.evaluation.corpus]
+    unlabelled = getattr(model, "unlabelled", "")
+    if unlabelled == STORE:
+        store = _store(experiment)
+    elif unlabelled not in NONE:
+        files.append(unlabelled)
     named = [*files, _codebook_name(experiment), store, getattr(model, "init", "")]
     return [name for name in [*named, *(getattr(section, "encoder", "") for section in sections)] if name]
+
+
+def unlabelled_texts(experiment: Experiment, dataset: Dataset) -> tuple[str, ...]:
+    """Return the texts of `model.unlabelled`, except the texts of the dataset's own rows; none if it is not set.
+
+    Raises:
+        DataError, ExperimentError: see `read_unlabelled`.
+    """
+    place = getattr(experiment.model, "unlabelled", "")
+    known = {example.text for part in (*dataset.parts.values(), dataset.extra) for example in part}
+    return read_unlabelled(place, known, store=experiment.data.store)
 
 
 def _codebook(experiment: Experiment) -> tuple[Codebook, str]:

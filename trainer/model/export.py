@@ -118,9 +118,11 @@ def export_artefact(
         DataError: the check rows are too few, cannot be read, or are never passed on to the exported part; or `out`
             is occupied or overlaps with `source`.
     """
-    _refuse_place(source, out, data, overwrite=overwrite)
+    refuse_place(source, out, data, overwrite=overwrite)
     classifier, model = _open(source, int8=int8)
-    examples, origin, read = _check_rows(source, model, data, FEWEST_ROWS if int8 else 1)
+    fewest = FEWEST_ROWS if int8 else 1
+    wanted = f"int8 needs at least {fewest} check rows" if int8 else "an export needs check rows"
+    examples, origin, read = check_rows(source, model, data, fewest, wanted)
     texts = _check_texts(source, classifier, examples, origin)
     precision = "int8" if int8 else "float32"
     with tempfile.TemporaryDirectory(prefix="communique-") as work, output_folder(out, overwrite=overwrite) as draft:
@@ -184,12 +186,13 @@ def _recall(gold: Bools, old: Bools, new: Bools) -> Recall:
     return Recall(positives, float((gold & old).sum() / positives), float((gold & new).sum() / positives))
 
 
-def _refuse_place(source: Path, out: Path, data: Path | None, *, overwrite: bool) -> None:
+def refuse_place(source: Path, out: Path, data: Path | None, *, overwrite: bool) -> None:
+    """Raise DataError if `out` is occupied, holds `data`, or overlaps with the artefact in `source`."""
     refuse_occupied(out, overwrite=overwrite, reads=[data] if data else ())
     # An export inside its source would change the source; replacing a parent folder would delete the source.
     old, new = source.resolve(), out.resolve()
     if old.is_relative_to(new) or new.is_relative_to(old):
-        raise DataError(f"{out}: this folder overlaps with the artefact to export. Choose another folder with --out.")
+        raise DataError(f"{out}: this folder overlaps with the artefact. Choose another folder with --out.")
 
 
 def _open(source: Path, *, int8: bool) -> tuple[Exportable, Model]:
@@ -212,10 +215,19 @@ def _open(source: Path, *, int8: bool) -> tuple[Exportable, Model]:
     return classifier, model
 
 
-def _check_rows(
-    source: Path, model: Model, data: Path | None, fewest: int
+def check_rows(
+    source: Path, model: Model, data: Path | None, fewest: int, wanted: str
 ) -> tuple[list[Example], str, LabelledFiles | None]:
-    """Return the labelled check rows, a description of their source, and the file that was read, if any."""
+    """Return the labelled check rows, a description of their source, and the file that was read, if any.
+
+    Args:
+        source: the artefact, in whose run folder are validation rows.
+        data: labelled file; None for the validation rows.
+        fewest: fewest rows, of which `wanted` tells what they are needed for.
+
+    Raises:
+        DataError: there are fewer rows, or the file cannot be read.
+    """
     read = None
     if data is None:
         examples, origin = _validation_rows(source.resolve().parent, model.id), "the run's validation rows"
@@ -225,7 +237,6 @@ def _check_rows(
         examples, origin = read.examples[0], data.name
         place, what = data, ("labelled row", "labelled rows")
     if len(examples) < fewest:
-        wanted = f"int8 needs at least {fewest} check rows" if fewest > 1 else "an export needs check rows"
         raise DataError(
             f"{place}: {counted(len(examples), *what)}, but {wanted}. "
             "With --data, pass a labelled file that was not used for training."

@@ -31,7 +31,7 @@ from trainer.calibration.calibration import Bools, Calibration, Probabilities
 from trainer.classifiers.base import Classifier, classifier_class
 from trainer.classifiers.explanations import Explanation, Pause, refuse_unexplained, why_not_explained
 
-FORMAT, MINOR = 2, 0
+FORMAT, MINOR = 2, 1
 """Format version of new artefacts. A minor version adds optional sections; a major version needs conversion."""
 
 MANIFEST, CODEBOOK, CLASSIFIER = "manifest.json", "codebook.toml", "classifier"
@@ -42,9 +42,10 @@ _PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth", ".bin", ".ckpt
 class Manifest(BaseModel):
     """The contents of `manifest.json`.
 
-    The last four fields are optional sections, omitted from the file if empty: `profile` describes the training texts,
+    The last five fields are optional sections, omitted from the file if empty: `profile` describes the training texts,
     `abstention` specifies when the model gives no answer, `screening` specifies the sentences that the model is meant
-    to find, and `training_ids` lists the ids of the texts of train and validation (`trainer.model.seen`).
+    to find, `training_ids` lists the ids of the texts of train and validation (`trainer.model.seen`), and `middle`
+    (since 2.1) lists the kinds of the models between the first and the last of a cascade.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,6 +73,7 @@ class Manifest(BaseModel):
     abstention: Abstention | None = None
     screening: Screening | None = None
     training_ids: tuple[str, ...] = ()
+    middle: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -90,7 +92,7 @@ class Manifest(BaseModel):
         return json.dumps(self.model_dump(mode="json", exclude=empty), indent=1) + "\n"
 
 
-_SECTIONS = ("profile", "abstention", "screening", "training_ids")
+_SECTIONS = ("profile", "abstention", "screening", "training_ids", "middle")
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,10 @@ def save_artefact(folder: Path, manifest: Manifest, codebook: Codebook, classifi
         path.chmod((folder / CODEBOOK).stat().st_mode)
     digests = {path.relative_to(folder).as_posix(): _sha256(path) for path in sorted(_files(folder))}
     # The manifest comes last: a folder without a manifest is refused.
-    complete = manifest.model_copy(update={"files": digests, "format": FORMAT, "minor": MINOR})
+    # Versions that do not know cascades of several models refuse the section, instead of ignoring these models.
+    middle = getattr(classifier, "middle_kinds", ())
+    own = {"files": digests, "format": FORMAT, "minor": MINOR, "middle": middle}
+    complete = manifest.model_copy(update=own)
     (folder / MANIFEST).write_text(complete.to_json(), encoding="utf-8")
     return complete
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from labels.codebook.schema import Codebook
 from labels.errors import ExperimentError
-from labels.text.documents import find_files, read_file
-from labels.text.sentences import split_sentences
+from labels.text.documents import find_files
 from trainer.config.sections import EvaluationSection
+from trainer.data.unlabelled import read_corpus
 from trainer.evaluation.figures import PrevalenceFigures
 from trainer.evaluation.label_shift.class_reweighting import class_figures_at_estimated, class_figures_at_given
 from trainer.evaluation.label_shift.prevalence import Unlabelled, check_prevalence, check_shares
@@ -98,19 +98,6 @@ def prevalence_figures(
 
 
 def predicted_corpus(model: Model, place: str) -> Unlabelled:
-    """Read a corpus, split it into sentences without boilerplate, and predict their probabilities."""
-    texts: list[str] = []
-    documents: list[str] = []
-    problems: list[str] = []
-    for path in find_files([place]).files:
-        for document in read_file(path, problems.append, columns=("document_id",)):
-            # The rows of a table may be sentences of one document.
-            name = str(document.kept.get("document_id") or document.id)
-            own = [sentence.text for sentence in split_sentences(document) if not sentence.boilerplate]
-            texts += own
-            documents += [name] * len(own)
-    if not texts:
-        why = f" ({problems[0]})" if problems else ""
-        raise ExperimentError(f"{place}: this corpus has no sentences{why}. Name a file or folder with texts.")
-    _, groups = np.unique(documents, return_inverse=True)
-    return Unlabelled(model.predict_proba(texts).astype(np.float64), np.asarray(groups))
+    """Read the sentences of a corpus, and predict their probabilities."""
+    texts, groups = read_corpus(place)
+    return Unlabelled(model.predict_proba(texts).astype(np.float64), groups)

@@ -62,7 +62,9 @@ class _Parameters(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
         given = {name: getattr(self, name) for name in self._get_param_names() if name not in common}
         own = {name: value for name, value in given.items() if value is not None}  # None: left out, as in a file
         # A cascade accepts the name of a kind in place of a whole section.
-        nested = {name: {"kind": own[name]} for name in ("cheap", "expensive") if isinstance(own.get(name), str)}
+        nested: dict[str, Any] = {name: _section(own[name]) for name in ("cheap", "expensive") if name in own}
+        if "middle" in own:
+            nested["middle"] = [_section(member) for member in own["middle"]]
         calibration = {name: getattr(self, name) for name in ("holdout", "min_positives", "crossfit", "folds")}
         return {
             "name": type(self).__name__,
@@ -74,6 +76,10 @@ class _Parameters(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scik
 
     def _given_codebook(self) -> Codebook | None:
         return load_codebook(self.codebook) if isinstance(self.codebook, str | Path) else self.codebook
+
+
+def _section(member: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"kind": member} if isinstance(member, str) else member
 
 
 class Classifier(_Parameters):

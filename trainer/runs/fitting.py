@@ -19,12 +19,13 @@ from trainer.classifiers.base import (
     CalibratedClassifier,
     Classifier,
     ResumableClassifier,
+    UnlabelledClassifier,
     build_classifier,
     label_matrix,
 )
 from trainer.config.experiment import Experiment
 from trainer.config.sections import CalibrationSection
-from trainer.data.dataset import Dataset
+from trainer.data.dataset import Dataset, unlabelled_texts
 from trainer.data.splits import make_split
 from trainer.model.model import Model
 from trainer.runs.tracking.registry import fetch_artefact
@@ -60,6 +61,8 @@ def unfitted(experiment: Experiment, dataset: Dataset, checkpoints: Path | None)
     classifier = build_classifier(experiment.model, dataset.codebook, experiment.seed)
     if isinstance(classifier, ResumableClassifier):
         classifier.checkpoints = checkpoints
+    if isinstance(classifier, UnlabelledClassifier):
+        classifier.unlabelled = unlabelled_texts(experiment, dataset)
     if init := getattr(experiment.model, "init", ""):
         from trainer.model.start import start_from
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, make_dataclass
 from functools import cache
 from typing import Any, Literal
@@ -57,6 +57,23 @@ class _EncoderClassifier(Classifier):
     encoder: str = "minilm"
     pooling: Literal["auto", "mean", "first"] = "auto"
     max_length: int = 128
+
+
+@dataclass(eq=False, repr=False)
+class StaticClassifier(_EncoderClassifier):
+    """One vector per token, taken once from a sentence encoder, with logistic regression on their weighted mean.
+
+    Fast, and knows words that do not occur in the training texts. `epochs` and `learning_rate` apply only if it learns
+    from the probabilities of another model.
+    """
+
+    kind: str = "static"
+    _: KW_ONLY
+    dimensions: int = 256
+    C: float = 10.0
+    class_weight: Literal["balanced", "none"] = "balanced"
+    epochs: int = 20
+    learning_rate: float = 1e-2
 
 
 @dataclass(eq=False, repr=False)
@@ -128,6 +145,9 @@ class CascadeClassifier(Classifier):
 
     Args:
         cheap, expensive: a kind, or a dict with `kind` and the kind's parameters.
+        middle: models between the two, likewise, the cheapest first.
+        learn_from: "gold", or "expensive": the cheaper models learn the answers of the expensive one.
+        unlabelled: for "expensive": a file or folder, or "store", with texts without labels to learn on as well.
         max_disagreement: maximum share of texts whose labels differ from those of the expensive model alone.
         max_lost: maximum share of the texts with a label that lose this label.
         confidence: confidence level of each bound by itself.
@@ -136,7 +156,10 @@ class CascadeClassifier(Classifier):
     kind: str = "cascade"
     _: KW_ONLY
     cheap: str | Mapping[str, Any] = "tfidf"
+    middle: Sequence[str | Mapping[str, Any]] = ()
     expensive: str | Mapping[str, Any] = "finetune"
+    learn_from: Literal["gold", "expensive"] = "gold"
+    unlabelled: str = "none"
     max_disagreement: float = 0.01
     max_lost: float = 0.10
     confidence: float = 0.95
@@ -146,6 +169,7 @@ _BUILT_IN: dict[str, type[Classifier]] = {
     "majority": MajorityClassifier,
     "keywords": KeywordsClassifier,
     "tfidf": TfidfClassifier,
+    "static": StaticClassifier,
     "embedding": EmbeddingClassifier,
     "contrastive": ContrastiveClassifier,
     "finetune": FinetuneClassifier,

@@ -21,7 +21,7 @@ from trainer.calibration.certificate import (
     LabelCertificate,
     Limits,
     certify,
-    choose_rule,
+    choose_rules,
     fewest_cases,
     likely_failures,
     most_failures,
@@ -212,7 +212,7 @@ def test_the_rule_answers_as_many_sentences_as_any_tolerance_within_the_limits(
     world: tuple[Floats, Bools, Floats | None],
 ) -> None:
     probabilities, wanted, thresholds = world
-    rule = choose_rule(probabilities, wanted, thresholds, all_common(wanted), LIMITS)
+    rule = choose_rules([probabilities], wanted, thresholds, all_common(wanted), LIMITS)[0]
     said = sets_of(probabilities, thresholds, wanted.shape[1])
     answered = rule.sure(probabilities)
     assert not answered.any() or keeps_limits(answered, said, wanted)
@@ -223,7 +223,7 @@ def test_the_rule_answers_as_many_sentences_as_any_tolerance_within_the_limits(
 @given(worlds())
 def test_what_is_chosen_keeps_the_upper_bounds_themselves(world: tuple[Floats, Bools, Floats]) -> None:
     probabilities, wanted, thresholds = world
-    rule = choose_rule(probabilities, wanted, thresholds, all_common(wanted), LIMITS)
+    rule = choose_rules([probabilities], wanted, thresholds, all_common(wanted), LIMITS)[0]
     answered = rule.sure(probabilities)
     if not answered.any():
         return
@@ -243,13 +243,13 @@ def test_where_both_models_agree_all_is_answered() -> None:
     probabilities = np.random.default_rng(1).random((60, 2))
     thresholds = np.array([0.3, 0.6])
     wanted = probabilities >= thresholds
-    assert choose_rule(probabilities, wanted, thresholds, all_common(wanted), LIMITS).sure(probabilities).all()
+    assert choose_rules([probabilities], wanted, thresholds, all_common(wanted), LIMITS)[0].sure(probabilities).all()
 
 
 def test_where_there_are_too_few_sentences_none_is_answered() -> None:
     probabilities = np.random.default_rng(1).random((LIMITS.fewest_sentences - 1, 1))
     wanted = probabilities >= 0.5
-    rule = choose_rule(probabilities, wanted, np.array([0.5]), all_common(wanted), LIMITS)
+    rule = choose_rules([probabilities], wanted, np.array([0.5]), all_common(wanted), LIMITS)[0]
     assert rule.tolerance == NEVER
     assert not rule.sure(np.array([[0.0], [0.5], [1.0]])).any()
 
@@ -267,7 +267,7 @@ HALVES = np.array([0.5, 0.5])
 
 def test_a_sentence_to_which_the_cheap_model_would_give_a_rare_label_is_never_answered() -> None:
     probabilities, wanted = rare_label([0.05, 0.35, 0.6, 0.9, 0.999], [False, False, True, True, True])
-    rule = choose_rule(probabilities, wanted, HALVES, ONE_RARE, LIMITS)
+    rule = choose_rules([probabilities], wanted, HALVES, ONE_RARE, LIMITS)[0]
     assert rule.deferred == (True, False)
     assert rule.sure(np.array([[0.35, 0.01], [0.6, 0.01], [0.999, 0.99]])).tolist() == [True, False, False]
 
@@ -277,7 +277,7 @@ def test_a_rare_label_loses_no_larger_share_than_a_common_one_may(positives: int
     """0.4 of them, rounded up: its positives are the sentences where the cheap model is least sure of its absence."""
     scores = np.linspace(0.0, 0.4, 200)
     wanted = np.arange(200) >= 200 - positives
-    rule = choose_rule(scores[:, None], wanted[:, None], HALVES[:1], ONE_RARE[:1], LIMITS)
+    rule = choose_rules([scores[:, None]], wanted[:, None], HALVES[:1], ONE_RARE[:1], LIMITS)[0]
     answered = rule.sure(scores[:, None])
     assert (answered & wanted).sum() == lost
     assert answered.sum() == 200 - positives + lost
@@ -287,7 +287,7 @@ def test_a_class_too_rare_is_left_to_the_expensive_model() -> None:
     generator = np.random.default_rng(2)
     probabilities = generator.dirichlet(np.full(3, 0.2), 300)
     wanted = (probabilities.argmax(axis=1)[:, None] == np.arange(3))[:, :2]
-    answered = choose_rule(probabilities, wanted, None, ONE_RARE, LIMITS).sure(probabilities)
+    answered = choose_rules([probabilities], wanted, None, ONE_RARE, LIMITS)[0].sure(probabilities)
     np.testing.assert_array_equal(answered, ~wanted[:, 0])
 
 
@@ -374,7 +374,7 @@ def repetitions() -> list[tuple[Certificate, float]]:
     found = []
     for _ in range(120):
         probabilities, wanted = drawn(800, generator)
-        rule = choose_rule(probabilities[:400], wanted[:400], HALVES, np.array([True, True]), limits)
+        rule = choose_rules([probabilities[:400]], wanted[:400], HALVES, np.array([True, True]), limits)[0]
         sure = rule.sure(probabilities[400:])
         common = np.array([True, True])
         certificate = certify(probabilities[400:] >= 0.5, wanted[400:], sure, NAMES, common, limits.confidence)

@@ -521,3 +521,97 @@ def test_a_cascade_can_be_calibrated_to_another_corpus(run: RunResult, tmp_path:
         [found.shares[label] for label in ("aid", "truce")], abs=0.03
     )
     assert any("certificate of the cascade" in note for note in found.notes)
+
+
+# -- more than two models
+
+
+MIDDLE = {"kind": "tfidf", "word_ngrams": 1, "char_ngrams": 4}
+
+
+@pytest.fixture(scope="module")
+def three() -> CascadeClassifier:
+    """Cues of no use, then single words, then two words: the second answers what the first leaves."""
+    return fitted(cheap={"kind": "majority"}, middle=[CHEAP])
+
+
+def test_a_middle_model_answers_what_the_cheap_one_leaves(three: CascadeClassifier) -> None:
+    texts = unseen()
+    assert three.fitted_ is not None
+    (_, first), (middle, second) = three.fitted_.stages
+    said, expensive = middle.predict_proba(texts), three.fitted_.expensive.predict_proba(texts)
+    assert first.tolerance < second.tolerance
+    sure = second.sure(said)
+    assert 0.2 < sure.mean() < 0.95
+    np.testing.assert_array_equal(three.answered(texts), sure)
+    np.testing.assert_array_equal(three.predict_proba(texts), np.where(sure[:, None], said, expensive))
+
+
+def test_one_certificate_covers_all_cheaper_models(three: CascadeClassifier) -> None:
+    _, second = make_split(sentences(1000)[500:], (0.5, 0.5), 7, allow_large=True)
+    found, texts = certificate_of(three), texts_of(second)
+    decide = three.calibration_.decide
+    assert three.fitted_ is not None
+    whole, expensive = decide(three.predict_proba(texts)), decide(three.fitted_.expensive.predict_proba(texts))
+    assert found.disagreements == (whole != expensive).any(axis=1).sum()
+    assert found.answered == three.answered(texts).sum() == sum(found.answered_by)
+    assert len(found.answered_by) == 2
+    assert found.upper_bound <= 0.03
+
+
+def test_a_cascade_of_three_is_saved_whole(three: CascadeClassifier, isolated: Path) -> None:
+    folder, texts = isolated / "model", unseen()
+    folder.mkdir()
+    three.save(folder)
+    assert {path.name for path in folder.iterdir()} == {"cascade.json", "cheap", "middle-1", "expensive"}
+    again = CascadeClassifier.load(folder, MULTI)
+    np.testing.assert_array_equal(again.predict_proba(texts), three.predict_proba(texts))
+    assert again.describe() == three.describe()
+    assert [own["kind"] for own in again.describe()["middle"]] == ["tfidf"]
+    assert again.middle_kinds == ("tfidf",)
+
+
+def test_a_manifest_names_middle_models_so_that_older_versions_refuse_it(isolated: Path) -> None:
+    model = {"middle": [MIDDLE], "cheap": CHEAP, "expensive": EXPENSIVE, "max_disagreement": 0.05, "max_lost": 0.15}
+    run = run_experiment(experiment_on(isolated, model=model), isolated / "out")
+    content = json.loads((run.artefact / "manifest.json").read_text("utf-8"))
+    assert (content["middle"], content["format"], content["minor"]) == (["tfidf"], 2, 1)
+    texts = unseen()
+    np.testing.assert_array_equal(Model.load(run.artefact).predict_proba(texts), run.model.predict_proba(texts))
+
+
+def test_the_answers_of_each_cheaper_model_are_printed(run: RunResult, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.report.certificate
+    print_report(run.report.extended(certificate=replace(run.report.certificate, answered_by=(1200, 34))))
+    assert "cheaper models answer" in (said := " ".join(capsys.readouterr().out.split()))
+    assert "(1,200, 34 by each, cheapest first)" in said
+
+
+def test_cheaper_models_learn_the_answers_of_the_expensive_one() -> None:
+    rows, more = sentences(1000), texts_of(sentences(1400)[1000:1100])
+    taught = CascadeClassifier(MULTI, section(learn_from="expensive"), 7)
+    taught.unlabelled = more
+    taught.fit(rows[:500], rows[500:])
+    assert taught.fitted_ is not None
+    texts = [*texts_of(rows[:500]), *more]
+    wanted = taught.calibration_.decide(taught.fitted_.expensive.predict_proba(texts))
+    sets = [tuple(name for name, on in zip(LABELS, row, strict=True) if on) for row in wanted]
+    said = [Example(f"t{i}", f"t{i}", text, own) for i, (text, own) in enumerate(zip(texts, sets, strict=True))]
+    alone = TfidfClassifier(MULTI, TfidfSection.model_validate(CHEAP), 7).fit(said, [])
+    found = taught.fitted_.cheap.classifier.predict_proba(unseen())
+    np.testing.assert_allclose(found, alone.predict_proba(unseen()), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"middle": [{"kind": "tfidf", "CC": 1}]}, "  model.middle.0.CC: unknown key (did you mean 'C'?)\n"),
+        ({"middle": [CHEAP, {"kind": "tfdif"}]}, "  model.middle.1.kind: 'tfdif' is not a kind of model (did you mean"),
+        ({"middle": [{"kind": "finetune", "init": "run"}]}, "remove its `init`"),
+        ({"unlabelled": "more.txt"}, 'set `learn_from = "expensive"`, or remove `unlabelled`'),
+    ],
+)
+def test_a_problem_in_a_middle_model_names_its_key(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExperimentError) as caught:
+        parse_experiment({"model": {"kind": "cascade"} | changes}, "mine.toml")
+    assert message in str(caught.value)

@@ -117,7 +117,7 @@ def tokenizers(tiny_encoder: Path) -> tuple[Any, PlainTokenizer]:
     from transformers import AutoTokenizer
 
     theirs = AutoTokenizer.from_pretrained(tiny_encoder, local_files_only=True)
-    return theirs, PlainTokenizer(tiny_encoder / "tokenizer.json", 12, theirs.pad_token_id)
+    return theirs, PlainTokenizer((tiny_encoder / "tokenizer.json").read_text("utf-8"), 12, theirs.pad_token_id)
 
 
 @settings(deadline=None)

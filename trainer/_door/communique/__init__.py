@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trainer.estimate.results import Estimate
     from trainer.estimate.sources import estimate, regress
     from trainer.evaluation.report import Report
+    from trainer.model.distill import distill
     from trainer.predict.bulk import predict_files
     from trainer.runs.estimator import Classifier
     from trainer.runs.kinds import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         FinetuneClassifier,
         KeywordsClassifier,
         MajorityClassifier,
+        StaticClassifier,
         TfidfClassifier,
     )
 
@@ -54,10 +56,12 @@ __all__ = [
     "MajorityClassifier",
     "Report",
     "Sources",
+    "StaticClassifier",
     "Store",
     "TfidfClassifier",
     "__version__",
     "calibrate",
+    "distill",
     "estimate",
     "export_file",
     "import_file",
@@ -91,6 +95,7 @@ _PLACES = {
     "trainer.estimate.given.material": ("Sources",),
     "trainer.estimate.sources": ("estimate", "regress"),
     "trainer.evaluation.report": ("Report",),
+    "trainer.model.distill": ("distill",),
     "trainer.predict.bulk": ("predict_files",),
     "trainer.runs.estimator": ("Classifier",),
     "trainer.runs.kinds": tuple(name for name in __all__ if name.endswith("Classifier") and name != "Classifier"),
