@@ -43,7 +43,7 @@ def test_parameters_and_defaults_are_those_of_the_experiment_file(kind: str) -> 
     section = SECTIONS[kind](kind=kind)
     shown = {name: getattr(value, "kind", value) for name, value in section}
     assert own == shown
-    assert {type(own[name]) for name in own} <= {str, int, float, bool}
+    assert {type(own[name]) for name in own} <= {str, int, float, bool, tuple}
 
 
 def test_the_shared_parameters_have_the_defaults_of_their_sections() -> None:

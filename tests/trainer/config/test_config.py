@@ -27,8 +27,8 @@ def write(text: str = '[model]\nkind = "finetune"\n', name: str = "mine.toml") -
 
 
 def minimal(kind: str = "tfidf") -> dict[str, Any]:
-    """Every key of an experiment of this kind, at its true default."""
-    return parse_experiment({"model": {"kind": kind}}, "here").model_dump()
+    """Every key of an experiment of this kind, at its true default, with lists as in TOML."""
+    return parse_experiment({"model": {"kind": kind}}, "here").model_dump(mode="json")
 
 
 def documented() -> dict[str, Any]:
