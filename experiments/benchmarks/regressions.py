@@ -61,7 +61,7 @@ def measure(corpus: Gold, label: str, design: str, family: Family, times: int, s
     truth = fit(x, corpus.gold[:, i], corpus.documents, family).values
     generator, n = np.random.default_rng(seed), int(corpus.documents.max()) + 1
     by_document = np.split(np.argsort(corpus.documents, kind="stable"), np.cumsum(np.bincount(corpus.documents))[:-1])
-    tally = Tally(*({name: [] for name in METHODS} for _ in range(3)))
+    tally = Tally({name: [] for name in METHODS}, {name: [] for name in METHODS}, {name: [] for name in METHODS})
     for number in range(times):
         chosen = generator.integers(n, size=n)
         rows = np.concatenate([by_document[one] for one in chosen])

@@ -290,7 +290,8 @@ def class_shares(prevalence: Mapping[str, float], names: tuple[str, ...], *, all
             "Write LABEL=SHARE for all labels."
         )
     shares = [prevalence[name] for name in names]
-    return np.clip([*shares, max(1 - sum(shares), 0.0)] if allow_none else shares, _EPSILON, 1)
+    whole = [*shares, max(1 - sum(shares), 0.0)] if allow_none else shares
+    return np.clip(np.array(whole), _EPSILON, 1)
 
 
 def _refuse_unknown_start(name: str, own: LabelCalibration) -> None:

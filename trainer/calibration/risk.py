@@ -102,22 +102,20 @@ def certified_cut(
 def _path(scores: Floats, wrong: Bools, groups: NDArray[np.int_], seed: int) -> _Path:
     """Lower the cut-off over all scores; each document is represented by a random one of its sentences above."""
     order = np.argsort(-scores, kind="stable")
-    draws = np.random.default_rng(seed).random(len(order))
-    count: dict[int, int] = {}
-    drawn: dict[int, bool] = {}
-    errors, units, failures, ends = 0, [], [], []
-    for place, row in enumerate(order.tolist()):
-        group = int(groups[row])
-        count[group] = count.get(group, 0) + 1
-        # Reservoir sampling: the k-th sentence takes the place of the one drawn before with probability 1 / k.
-        if draws[place] * count[group] < 1:
-            errors += int(wrong[row]) - int(drawn.get(group, False))
-            drawn[group] = bool(wrong[row])
-        if place + 1 == len(order) or scores[order[place + 1]] != scores[row]:
-            ends.append(float(scores[row]))
-            units.append(len(drawn))
-            failures.append(errors)
-    return _Path(np.array(ends), np.array(units, dtype=int), np.array(failures, dtype=int))
+    own, errors = groups[order], wrong[order].astype(int)
+    by_group = np.argsort(own, kind="stable")
+    first = np.diff(own[by_group], prepend=-1) != 0
+    number = np.arange(len(own)) - np.maximum.accumulate(np.where(first, np.arange(len(own)), 0)) + 1
+    # Reservoir sampling: the k-th sentence takes the place of the one drawn before with probability 1 / k.
+    drawn = np.random.default_rng(seed).random(len(own))[by_group] * number < 1
+    places = by_group[drawn]
+    change = errors[places] - np.where(first[drawn], 0, np.roll(errors[places], 1))
+    moves, starts = np.zeros(len(own), dtype=int), np.zeros(len(own), dtype=int)
+    moves[places] = change
+    starts[by_group[first]] = 1
+    ranked = scores[order]
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(own) else np.zeros(0, dtype=int)
+    return _Path(ranked[ends], np.cumsum(starts)[ends], np.cumsum(moves)[ends])
 
 
 def lowest_positives(scores: Floats, groups: NDArray[np.int_], risk: Risk) -> tuple[Cut | None, int]:

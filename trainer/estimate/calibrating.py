@@ -72,7 +72,7 @@ def calibrate(
     recall: float | None = None,
     joint: bool = False,
     confidence: float = 0.95,
-    codebook: Codebook | None = None,
+    codebook: Codebook | str | Path | None = None,
     draws: Collection[str] = (),
     text_column: str = "",
     label_column: str = "",
@@ -180,7 +180,7 @@ def _read(
     model: Model,
     data: str | Path | None,
     store: Store | str | Path | None,
-    codebook: Codebook | None,
+    codebook: Codebook | str | Path | None,
     draws: Collection[str],
     options: ReadingOptions,
 ) -> LabelledSentences | None:

@@ -73,9 +73,9 @@ def combined(found: Sequence[Estimate], note: str) -> Estimate:
         own[0].model_copy(update={"figure": combined_figure([one.figure for one in own], first.confidence, low=-1.0)})
         for own in zip(*(one.changes for one in found), strict=True)
     ]
-    rows = []
+    rows: list[dict[str, str | float]] = []
     for own in zip(*(one.sample_rows for one in found), strict=True):
-        gold = {name: float(np.mean([row[name] for row in own])) for name in own[0] if name.startswith("gold:")}
+        gold = {name: float(np.mean([float(row[name]) for row in own])) for name in own[0] if name.startswith("gold:")}
         rows.append(own[0] | gold)
     update = {"cells": cells, "changes": changes, "sample_rows": rows, "notes": [*first.notes, note]}
     return first.model_copy(update=update)

@@ -19,7 +19,7 @@ import numpy as np
 from labels.errors import InputError
 from trainer.estimate.bounds import student_quantile
 from trainer.estimate.coverage import RARE
-from trainer.estimate.estimators import FOLDS, Floats, Ints, sums_by
+from trainer.estimate.estimators import FOLDS, Bools, Floats, Ints, sums_by
 
 Family = Literal["linear", "logit"]
 _STEEPEST = 2.0
@@ -80,7 +80,7 @@ def _folds(n_documents: int, with_labels: Ints, seed: int) -> Ints:
     return np.asarray(fold)
 
 
-def _line(predicted: Floats, labelled: Labelled, kept: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[float]:
+def _line(predicted: Floats, labelled: Labelled, kept: Bools) -> list[float]:
     """Intercept and slope of gold on predictions among the kept sentences."""
     y, weights = labelled.gold[kept], labelled.weights[kept]
     if not len(y):
@@ -104,7 +104,7 @@ class Coefficients:
     @property
     def errors(self) -> Floats:
         """Standard errors, of shape (k,)."""
-        return np.sqrt(np.maximum(np.diag(self.variance), 0))
+        return np.asarray(np.sqrt(np.maximum(np.diag(self.variance), 0)))
 
     def intervals(self, confidence: float) -> tuple[Floats, Floats]:
         """Return bounds of shape (k,), by Student's t with one degree of freedom less than there are clusters."""

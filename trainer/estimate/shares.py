@@ -137,8 +137,8 @@ def _bounded(
     # Delta method: the uncertainty of the part that belongs to the corpus moves all shares in proportion.
     extra = np.nan_to_num(found.shares**2 * apart.variances / inside**2)
     own = _bounded_spans(method, corpus, sample, found, documents, confidence, extra)
-    parts = (np.clip(one / inside, 0, 1) for one in (own.share, own.low, own.high))
-    return Shares(*parts, own.small, own.form)
+    share, low, high = (np.clip(one / inside, 0, 1) for one in (own.share, own.low, own.high))
+    return Shares(share, low, high, own.small, own.form)
 
 
 def _bounded_spans(

@@ -10,7 +10,7 @@ from labels.errors import InputError
 from trainer.calibration.abstention import ErrorKind, Evidence, certify_abstention, certify_screening
 from trainer.calibration.calibration import Calibration, LabelCalibration
 from trainer.calibration.certificate import upper_bound
-from trainer.calibration.risk import Risk, certified_cut, lowest_positives
+from trainer.calibration.risk import Risk, _path, certified_cut, lowest_positives
 
 AT_HALF = Calibration(False, (LabelCalibration("platt", 100, 50),))
 LIMIT = 0.1
@@ -175,3 +175,21 @@ def test_mapie_finds_the_same_threshold_for_a_wanted_recall() -> None:
     cut, _ = lowest_positives(p[positives], np.flatnonzero(positives), Risk(0.1, 0.95, 1))
     assert cut is not None
     assert highest <= cut.value <= highest + 0.011
+
+
+def test_each_document_is_represented_by_one_of_its_sentences_above_the_cut_off() -> None:
+    generator = np.random.default_rng(3)
+    scores, groups = generator.integers(0, 50, 400) / 50, generator.integers(0, 60, 400)
+    wrong = generator.random(400) < 0.3
+    path = _path(scores, wrong, groups, seed=5)
+    order, draws = np.argsort(-scores, kind="stable"), np.random.default_rng(5).random(400)
+    by_row = dict(zip(order.tolist(), draws.tolist(), strict=True))
+    seen: dict[int, int] = {}
+    drawn: dict[int, bool] = {}
+    for cut, units, errors in zip(path.cuts, path.units, path.errors, strict=True):
+        for row in order[scores[order] == cut].tolist():
+            seen[groups[row]] = seen.get(groups[row], 0) + 1
+            # The k-th sentence of a document takes the place of the one before with probability 1 / k.
+            if by_row[row] * seen[groups[row]] < 1:
+                drawn[groups[row]] = bool(wrong[row])
+        assert (units, errors) == (len(drawn), sum(drawn.values()))

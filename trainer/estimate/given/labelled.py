@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from labels.codebook.schema import Codebook
+from labels.codebook.schema import Codebook, load_codebook
 from labels.errors import InputError, counted
 from labels.records import Example
 from labels.store import Store
@@ -43,7 +42,9 @@ def file_sample(model: Model, path: Path, options: ReadingOptions) -> LabelledSe
     return LabelledSentences(examples, weights, str(path), [note.rstrip(".") for note in read.notes])
 
 
-def store_sample(model: Model, store: Store, codebook: Codebook | None, draws: Collection[str]) -> LabelledSentences:
+def store_sample(
+    model: Model, store: Store, codebook: Codebook | str | Path | None, draws: Collection[str]
+) -> LabelledSentences:
     """Read the labelled probability sample of a store.
 
     Args:
@@ -53,8 +54,13 @@ def store_sample(model: Model, store: Store, codebook: Codebook | None, draws: C
     Raises:
         InputError: there is no labelled sample, or see `stored_audit`.
     """
-    own = partial(known_codebook, store, model.codebook.hash, model.codebook)
-    audit = stored_audit(store, (lambda: codebook) if codebook else own, model.labels, draws)
+
+    def book() -> Codebook:
+        if codebook is None:
+            return known_codebook(store, model.codebook.hash, model.codebook)
+        return codebook if isinstance(codebook, Codebook) else load_codebook(codebook)
+
+    audit = stored_audit(store, book, model.labels, draws)
     if audit.missing.total() == len(audit.ids):
         raise InputError(
             "no sentence of the sample has gold labels. Label the sample, or adjudicate disputed sentences."

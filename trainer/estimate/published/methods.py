@@ -12,7 +12,7 @@ from trainer.estimate.shares import ESTIMANDS
 
 def methods_text(found: Estimate) -> str:
     """Return the paragraph as Markdown, followed by the notes, the provenance and the references."""
-    parts = [_what(found), _sample(found), _how(found), _missing(found)]
+    parts = [_what(found), _sample(found), _outside(found), _how(found), _missing(found)]
     paragraph = " ".join(part for part in parts if part)
     notes = "".join(f"- {note}.\n" for note in found.notes)
     provenance = "".join(f"- {name}: {value}\n" for name, value in found.provenance.items())
@@ -81,6 +81,16 @@ def _what(found: Estimate) -> str:
 
 def _count(provenance: dict[str, str], key: str) -> str:
     return f"{int(provenance.get(key, '0')):,}"
+
+
+def _outside(found: Estimate) -> str:
+    own = found.not_sentences
+    if own is None or own.share is None or own.low is None or own.high is None:
+        return ""
+    return (
+        f"An estimated {own.share:.1%} (interval {own.low:.1%} to {own.high:.1%}) of the spans are not sentences; "
+        "shares and counts are those of the others."
+    )
 
 
 def _sample(found: Estimate) -> str:
