@@ -11,21 +11,17 @@ ratios; De la Fuente Moreno (2014), "A 'mixed' splicing procedure for economic t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from labels.errors import DataError, InputError, counted
-from labels.text.rows import read_rows
+from labels.errors import InputError, counted
 from trainer.estimate.bounds import effective_sizes, score_interval, student_quantile
 from trainer.estimate.estimators import Floats, Ints, sums_by
-from trainer.estimate.given.audit_files import read_audit
+from trainer.estimate.given.coding import Coding
 from trainer.estimate.given.domains import PERIODS
-from trainer.estimate.given.predictions import read_predictions
 from trainer.estimate.results import Estimate, Figure
 
 Link = Literal["ratio", "difference"]
@@ -35,18 +31,6 @@ LINKS: Mapping[Link, str] = {
 }
 FEWEST = 10
 """With fewer sentences coded differently, a remark says that the shift is uncertain."""
-
-
-@dataclass(frozen=True)
-class Coding:
-    """How n sentences were coded: labels of shape (n, L), their documents, and their weights of shape (n,)."""
-
-    labels: tuple[str, ...]
-    ids: Sequence[str]
-    documents: Sequence[str]
-    values: Floats
-    weights: Floats
-    source: str
 
 
 class Shift(BaseModel):
@@ -111,44 +95,6 @@ class Bridge(BaseModel):
                 figure: Figure = getattr(one, name)
                 plain |= {name: figure.share, f"{name}_low": figure.low, f"{name}_high": figure.high}
             yield plain
-
-
-def read_coding(path: Path, labels: Sequence[str] = ()) -> Coding:
-    """Read how sentences were coded: a file of `communique predict`, or a coded table with inclusion probabilities.
-
-    Args:
-        labels: of a coded table; empty for all labels that occur in it.
-
-    Raises:
-        DataError: the file cannot be read, or is neither.
-    """
-    rows = [row for _, row in read_rows(path)] if path.suffix.lower() != ".parquet" else []
-    if not rows or any(name.startswith("p:") or name == "probabilities" for name in rows[0]):
-        found = read_predictions(path)
-        ids, documents = [str(one) for one in found.ids], [str(one) for one in found.documents]
-        return Coding(found.labels, ids, documents, found.assigned.astype(float), np.ones(len(ids)), str(path))
-    names = tuple(labels) or _labels_in(rows)
-    for row in rows:
-        if "inclusion_probability" not in row:
-            raise DataError(
-                f"{path}: there is neither a probability per label (a file of `communique predict`) nor a column "
-                "`inclusion_probability` (a coded sample). Add one of them."
-            )
-    audit = read_audit(path, names)
-    own = {str(row["sentence_id"]): str(row.get("document_id") or row["sentence_id"]) for row in rows}
-    known = ~np.isnan(audit.gold).any(axis=1)
-    ids = [one for one, has in zip(audit.ids, known, strict=True) if has]
-    weights = audit.weights[audit.unit][known]
-    return Coding(names, ids, [own[one] for one in ids], audit.gold[known], weights, str(path))
-
-
-def _labels_in(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for row in rows:
-        value = row.get("labels")
-        parts = value if isinstance(value, list) else str(value or "").split("|")
-        found |= dict.fromkeys(str(one).strip() for one in parts if str(one).strip() not in ("", "none"))
-    return tuple(sorted(found))
 
 
 def bridge(
@@ -301,6 +247,11 @@ def _check_series(before: Estimate, after: Estimate) -> None:
         raise InputError(
             f"the series are by '{before.by or 'nothing'}' and by '{after.by or 'nothing'}', but both must be by the "
             f"same period. Make both with `communique estimate --by {PERIODS[2]} --out FOLDER`."
+        )
+    if not any(one < min(after.groups) for one in before.groups):
+        raise InputError(
+            f"no {before.by} of the earlier series lies before {min(after.groups)}, where the later one begins, so "
+            "there is nothing to move. Name the estimate from before the change with --before."
         )
     if before.unit != after.unit:
         raise InputError(

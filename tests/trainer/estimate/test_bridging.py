@@ -24,7 +24,8 @@ from tests.trainer.estimate.test_sources import (
     write,
 )
 from trainer.cli import app
-from trainer.estimate.bridging import Coding, bridge, read_coding
+from trainer.estimate.bridging import bridge
+from trainer.estimate.given.coding import Coding, read_coding
 from trainer.estimate.imputation import combined_figure
 from trainer.estimate.published.saving import save_estimate
 from trainer.estimate.results import Figure
@@ -152,6 +153,8 @@ def test_series_by_other_periods_are_refused(isolated: Path) -> None:
     old = coding(np.arange(50) % 2 == 0)
     with pytest.raises(InputError, match="both must be by the same period"):
         bridge(old, old, before=before, after=after.model_copy(update={"by": "week"}))
+    with pytest.raises(InputError, match="so there is nothing to move"):
+        bridge(old, old, before=after, after=after)
 
 
 # -- multiple imputation over coders

@@ -47,7 +47,7 @@ def bridge(
     """
     from labels.output.folders import refuse_occupied
     from trainer.estimate.bridging import bridge as make_bridge
-    from trainer.estimate.bridging import read_coding
+    from trainer.estimate.given.coding import read_coding
     from trainer.estimate.published.saving import load_estimate, save_bridge
 
     if (before is None) != (after is None):

@@ -74,6 +74,7 @@ def draw_bridge(found: Bridge) -> Canvas:
         axis.fill_between(places, low, high, color=_COLOUR, alpha=0.18, linewidth=0)
         name = f"at the new level, {found.confidence:.0%} interval"
         axis.plot(places, shares, color=_COLOUR, marker="o", markersize=3.5, linewidth=1.4, label=name)
+        _lone(axis, places, shares, low, high)
         axis.axvline(moved - 0.5, color="#5f6368", linewidth=1, linestyle=":", label="change")
         step = max(1, -(-len(own) // _MOST_TICKS))
         periods = [one.period for one in own]
