@@ -77,6 +77,8 @@ def certified_cut(
     Returns:
         The cut-off, None if none can be certified, and the numbers of documents and errors at the lowest score.
     """
+    from scipy.stats import binom
+
     path = _path(scores, wrong, groups, risk.seed)
     if not len(path.cuts):
         return None, (0, 0)
@@ -84,8 +86,8 @@ def certified_cut(
     each = risk.split(STARTS)
     # Places at fixed numbers of documents: which sentences are above a cut-off says nothing about their labels.
     starts = np.unique(np.geomspace(each.fewest, max(whole[0], each.fewest), STARTS).round().astype(int))
-    allowed = np.array([most_failures(n, risk.max_error, each.confidence) for n in range(whole[0] + 1)])
-    passes = path.errors <= allowed[path.units]
+    # The bound of Clopper and Pearson is at most the limit just where so few errors are this unlikely under the limit.
+    passes = binom.cdf(path.errors, path.units, risk.max_error) <= 1 - each.confidence
     best = -1
     for start in starts.tolist():
         place = int(np.searchsorted(path.units, start))
