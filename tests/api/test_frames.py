@@ -82,8 +82,9 @@ def test_the_starter_corpus_is_a_table_of_whole_documents(corpus: pd.DataFrame) 
 
 @pytest.mark.parametrize("documents", [0, 10_000])
 def test_no_more_documents_than_there_are(documents: int) -> None:
+    n = len(list((shipped("seeds") / "documents").glob("*.txt")))
     with pytest.raises(
-        InputError, match=rf"documents = {documents}: the starter corpus has 487 documents\. Use 1 to 487"
+        InputError, match=rf"documents = {documents}: the starter corpus has {n} documents\. Use 1 to {n}\."
     ):
         load_starter_corpus(documents)
 
