@@ -75,8 +75,8 @@ TARGETS = Targets()
 NATURAL = Targets(300, 8000, 100, 0, 2000, without_label=(0.92, 0.95), surface_auc=0.75, surface_from=100)
 """Targets for the part in which labels are as rare as in real news.
 
-`surface_auc` is higher than in the rich part: very short sentences ("Shares fell.") have no label, so length tells more.
-In 1,204 real sentences of speeches and news, length alone tells nothing (AUC 0.50 and 0.52): the part is worse there.
+`surface_auc` is higher than in the rich part: very short sentences ("Shares fell.") have no label, so length tells more
+than in real text. In 1,204 real sentences of speeches and news, length alone tells nothing (AUC 0.50 and 0.52).
 """
 
 
