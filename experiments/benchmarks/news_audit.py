@@ -44,9 +44,9 @@ DRAWN = {"assigned": 240, "near": 160, "low": 400}
 DRAWS = 2_000
 HEADING = """# Models of the starter corpus on real sentences
 
-Sentences of the first halves (`news_halves.md`), drawn by the scores of the first model, read blind by two readers under
-codebook 1.2.0, and adjudicated. Each sentence counts as many times as it stands for in its half. 95% intervals resample
-the sentences of each stratum. The readers are instances of a language model.
+Sentences of the first halves (`news_halves.md`), drawn by the scores of the first model, read blind by two readers
+under codebook 1.2.0, and adjudicated. Each sentence counts as many times as it stands for in its half. 95% intervals
+resample the sentences of each stratum. The readers are instances of a language model.
 
     python experiments/benchmarks/news_audit.py score AUDIT ARTEFACT...
 """
@@ -205,8 +205,7 @@ def table(name: str, sample: Sample, assigned: Bools) -> Iterator[str]:
         own, gold = assigned[:, column], sample.gold[:, column]
         values = figures(counts(own, gold, sample.weights))
         bounds = np.array([figures(counts(own[at], gold[at], sample.weights[at])) for at in draws])
-        low, high = np.nanpercentile(bounds, [2.5, 97.5], axis=0)
-        cells = [f"{v:.2f} ({a:.2f} to {b:.2f})" for v, a, b in zip(values, low, high, strict=True)]
+        cells = [cell(value, drawn) for value, drawn in zip(values, bounds.T, strict=True)]
         yield f"| {label} | {own.sum()} | {gold.sum()} | {' | '.join(cells)} |"
         if label == "micro":
             tp, _, fn = counts(own, gold, sample.weights)
@@ -215,6 +214,14 @@ def table(name: str, sample: Sample, assigned: Bools) -> Iterator[str]:
             recall = one_more((tp, 0.0, fn), extra)
             yield f"| micro, one more missed | | | | {recall:.2f} (from {np.nanpercentile(worst, 2.5):.2f}) | |"
     yield ""
+
+
+def cell(value: float, drawn: Floats) -> str:
+    """Return a figure with its interval; a dash where it is undefined."""
+    if np.isnan(value):
+        return "–"
+    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def resample(strata: NDArray[np.int64]) -> list[NDArray[np.int64]]:
