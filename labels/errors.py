@@ -14,6 +14,7 @@ modules print messages and exit, with the class's `exit_code`: 2 if the user can
     |-- StoreError                           the label store
     |-- DecidedMeanwhileError                another annotator decided first
     |-- TrackingError                        the MLflow store or registry
+    |-- EndpointError                        a language model's endpoint fails or refuses
     `-- DivergedError                        the training loss is not finite
 """
 
@@ -87,6 +88,10 @@ class DivergedError(CommuniqueError):
             + "Lower model.learning_rate (for finetune also model.head_learning_rate), or raise model.warmup."
         )
         self.step, self.steps = step, steps
+
+
+class EndpointError(CommuniqueError):
+    """The endpoint of a language model cannot be reached, fails repeatedly, or refuses the requests."""
 
 
 class TrackingError(CommuniqueError):

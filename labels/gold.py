@@ -17,11 +17,21 @@ if TYPE_CHECKING:
     from labels.codebook.reading import CodebookHistory, Reading
     from labels.codebook.schema import Codebook
 
-ASKED_AGAIN = frozenset({*RETESTS, "relabel"})
+ASKED_AGAIN = frozenset({*RETESTS, "relabel", "disputed-by"})
 """Strategies that may show annotators a sentence that they have already decided on."""
 
 MEASURING = frozenset({"retest-only", PLANTED})
 """Strategies whose decisions measure the annotator and change neither decisions nor gold."""
+
+MODEL_CODER = "llm:"
+"""The beginning of the names of model coders, which no person may use. Their answers, events of the kind "model", never
+stand: they are neither gold, nor part of agreement between people, nor shown before a decision without a request."""
+
+
+def coder_name(name: str) -> str:
+    """Return the name of a model coder as the store has it: with `MODEL_CODER` at its beginning."""
+    return MODEL_CODER + name.removeprefix(MODEL_CODER)
+
 
 # -- folding
 

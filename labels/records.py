@@ -33,8 +33,8 @@ State = Literal["reviewed", "skipped", "not_a_sentence"]
 Basis = Literal["", "accepted", "rule"]
 """The basis of a decision: the annotator's choice (empty), an accepted suggestion, or a rule such as the majority."""
 
-EventKind = Literal["annotate", "undo", "adjudicate"]
-"""The kind of an event. An adjudication decides the gold labels and does not change the annotations."""
+EventKind = Literal["annotate", "undo", "adjudicate", "model"]
+"""The kind of an event. An adjudication decides the gold labels; the answer of a model coder decides nothing."""
 
 RANDOM_STRATEGIES = ("random", "overlap")
 """Strategies that draw simple random samples, which are suitable for estimates and for measuring agreement."""

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from labels.sampling.drawing import AUDIT_EDGES, audit_shares
+from labels.sampling.allocation import audit_shares
+from labels.sampling.drawing import AUDIT_EDGES
 from trainer.estimate.arrays import Items
 from trainer.estimate.bounds import score_interval
 from trainer.estimate.coverage import RARE

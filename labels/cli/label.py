@@ -35,6 +35,7 @@ from labels.cli.labelling.label_options import (
     SizeOption,
     StateFilter,
     StrategyOption,
+    SuggestedByArgument,
     SuggestOption,
     UnblindOption,
     WebOption,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 def label_command(
     context: typer.Context,
+    suggested_by: SuggestedByArgument = "",
     annotator: LabelAnnotatorOption = "",
     strategy: StrategyOption = None,
     size: SizeOption = None,
@@ -116,9 +118,30 @@ def _checked(given: Mapping[str, Any]) -> tuple[DrawOptions, Task, Filters]:
     from labels.cli.labelling.review import check_review, utc_moment
 
     drawing = {field.name: given[field.name] for field in fields(DrawOptions)}
+    drawing["model"] = _suggesting_model(given)
     options = DrawOptions(**drawing | {"also_by": clean(given["also_by"])})
     task = options.checked()
     words = (clean(given["label"]), given["state"], given["note"], clean(given["search"]))
     filters = Filters(*words, utc_moment(given["since"]))
     check_review(filters, review=given["review"], unblind=given["unblind"], draws=options.draws)
     return options, task, filters
+
+
+def _suggesting_model(given: Mapping[str, Any]) -> str:
+    """The value of --model, or the model coder named after --suggest.
+
+    Raises:
+        InputError: the name is not that of a model coder, stands without --suggest, or beside another model.
+    """
+    from labels.errors import InputError
+    from labels.gold import MODEL_CODER
+
+    name: str = clean(given["suggested_by"])
+    if not name:
+        return str(given["model"])
+    if not (name.startswith(MODEL_CODER) and given["suggest"] and given["model"] in ("", name)):
+        raise InputError(
+            f"'{name}' is unexpected here. The name of a model coder, such as {MODEL_CODER}NAME, may only follow "
+            "--suggest, and not beside another --model."
+        )
+    return name

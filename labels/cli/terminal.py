@@ -17,6 +17,7 @@ import typer
 from labels.environment.progress import progress_to
 from labels.environment.settings import SETTINGS_FILE, load_settings
 from labels.errors import CommuniqueError, InputError
+from labels.gold import MODEL_CODER
 from labels.unicode import person_name, visible
 
 if TYPE_CHECKING:
@@ -290,7 +291,7 @@ def checked_annotator(name: str) -> str:
     """Return the name in the option --annotator, or the name in the settings; see `person_name`.
 
     Raises:
-        InputError: neither gives a name.
+        InputError: neither gives a name, or the name is that of a model coder.
     """
     if not name:
         name = load_settings().annotator
@@ -299,7 +300,10 @@ def checked_annotator(name: str) -> str:
                 "No annotator is named. Add --annotator YOUR_NAME, or write "
                 f'annotator = "YOUR_NAME" into {SETTINGS_FILE}.'
             )
-    return person_name(name, "--annotator")
+    found = person_name(name, "--annotator")
+    if found.startswith(MODEL_CODER):
+        raise InputError(f"Names that begin with '{MODEL_CODER}' belong to language models. Choose another name.")
+    return found
 
 
 AnnotatorOption = Annotated[

@@ -8,11 +8,12 @@ settings stays fast.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from labels.errors import InputError, did_you_mean
 from labels.unicode import read_toml
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SETTINGS_FILE = "communique.toml"
 _STRINGS = ("store", "codebook", "annotator")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _SQLITE_PARAMETERS = ("timeout", "isolation_level", "detect_types", "check_same_thread", "cached_statements", "uri")
 """The URL parameters of Python's SQLite driver. With `uri`, all other parameters are passed to SQLite itself."""
 
@@ -45,6 +47,45 @@ class Team:
     experts: tuple[str, ...] = ()
 
 
+AnswerForm = Literal["json", "names"]
+"""How a language model writes its answer: as a JSON object, or as names of labels separated by commas."""
+
+ProbabilitySource = Literal["none", "logprobs", "samples"]
+"""The source of a model coder's probabilities: none (its answer is 0 or 1), log-probabilities of tokens, or samples."""
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """The table `[llm]`: an OpenAI-compatible endpoint, and how it is asked.
+
+    - `base_url`, `model`: the address of the endpoint, such as http://localhost:8000/v1, and its name for the model
+    - `key`: the name of the environment variable with the key; empty for an endpoint without keys
+    - `name`: the name of the coder, without `llm:`; empty for the name of the model
+    - `temperature` (0 to 2), `seed`: sent with every request
+    - `concurrency`: number of requests at a time
+    - `timeout`: seconds after which a request is repeated; `retries`: how often, with growing pauses
+    - `answer`, `probabilities`, `samples`: see `AnswerForm`, `ProbabilitySource`; number of samples at temperature 1
+    - `answer_tokens`: the most tokens of an answer; 0 for a limit that depends on the codebook
+    - `price_in`, `price_out`: price of a million tokens of requests and of answers; None if unknown
+    """
+
+    base_url: str = ""
+    model: str = ""
+    key: str = ""
+    name: str = ""
+    temperature: float = 0.0
+    seed: int = 13
+    concurrency: int = 4
+    timeout: float = 120.0
+    retries: int = 6
+    answer: AnswerForm = "json"
+    probabilities: ProbabilitySource = "none"
+    samples: int = 5
+    answer_tokens: int = 0
+    price_in: float | None = None
+    price_out: float | None = None
+
+
 @dataclass(frozen=True)
 class Settings:
     """The settings of a command.
@@ -58,6 +99,7 @@ class Settings:
     codebook: str = "diplomatic"
     annotator: str = ""
     team: Team = Team()
+    llm: LanguageModel = LanguageModel()
 
 
 def load_settings(*, store: str | None = None, codebook: str | None = None, folder: Path | None = None) -> Settings:
@@ -82,7 +124,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     for key in _STRINGS:
         if not isinstance(content.get(key, ""), str):
             raise InputError(f"{path}: `{key}` must be a string. Put the value in quotes.")
-    return content | {"team": _team(content.get("team", {}), path)}
+    return content | {"team": _team(content.get("team", {}), path), "llm": _llm(content.get("llm", {}), path)}
 
 
 def _team(content: Any, path: Path) -> Team:
@@ -104,7 +146,44 @@ def _team(content: Any, path: Path) -> Team:
     return team
 
 
-def _check_known(content: Mapping[str, Any], kind: type[Settings | Team], place: str) -> None:
+_LLM_RANGES = {
+    "temperature": (0, 2), "seed": (0, 2**31 - 1), "concurrency": (1, 256), "timeout": (1, 3600), "retries": (0, 20),
+    "samples": (2, 100), "answer_tokens": (0, 100_000), "price_in": (0, 1e6), "price_out": (0, 1e6),
+}  # fmt: skip
+"""The least and the greatest value of each number in `[llm]`."""
+_LLM_CHOICES = {"answer": get_args(AnswerForm), "probabilities": get_args(ProbabilitySource)}
+
+
+def _llm(content: Any, path: Path) -> LanguageModel:
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: `llm` must be a table. Write [llm] on a line of its own, and its keys below.")
+    _check_known(content, LanguageModel, f"{path}: [llm]: ")
+    for name, value in content.items():
+        place = f"{path}: [llm]: `{name}`"
+        if name in _LLM_RANGES:
+            low, high = _LLM_RANGES[name]
+            whole = isinstance(getattr(LanguageModel, name), int)
+            # In Python, `True` is an int.
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int if whole else int | float)
+                or not low <= value <= high
+            ):
+                raise InputError(f"{place} must be a {'whole ' * whole}number from {low} to {high:g}.")
+        elif not isinstance(value, str):
+            raise InputError(f"{place} must be a string. Put the value in quotes.")
+        elif name in _LLM_CHOICES and value not in _LLM_CHOICES[name]:
+            raise InputError(f"{place} must be one of {', '.join(_LLM_CHOICES[name])}.")
+    if (key := content.get("key", "")) and not _VARIABLE.fullmatch(key):
+        # The value is not shown: it may be the key.
+        raise InputError(
+            f"{path}: [llm]: `key` must be the name of an environment variable, such as OPENAI_API_KEY, and never the "
+            "key itself. Put the key into that variable, and its name here."
+        )
+    return LanguageModel(**content)
+
+
+def _check_known(content: Mapping[str, Any], kind: type[Settings | Team | LanguageModel], place: str) -> None:
     known = [field.name for field in fields(kind)]
     for key in content:
         if key not in known:

@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 from labels.codebook.schema import Codebook
 from labels.errors import CodebookError, DataError, did_you_mean
+from labels.gold import MODEL_CODER
 from labels.records import Annotation, Basis, Document, Sentence, sentence_id
 from labels.text.rows import Row, is_unicode
 from labels.unicode import person_name
@@ -56,11 +57,12 @@ OPTIONAL = frozenset(field.name for field in _FIELDS if field.default is not MIS
 
 _EVENT_COLUMNS = tuple(field.name for field in fields(Annotation) if field.name in _TYPES)
 _LONGEST_DOCUMENT = 2**31 - 1  # offsets are 32-bit integers in PostgreSQL
-# An undo has no state, and an adjudicator cannot skip a sentence.
+# An undo has no state, and an adjudicator cannot skip a sentence. A model that gave no readable answer skipped it.
 _STATES: dict[str, tuple[str | None, ...]] = {
     "annotate": ("reviewed", "skipped", "not_a_sentence"),
     "adjudicate": ("reviewed", "not_a_sentence"),
     "undo": (None,),
+    "model": ("reviewed", "skipped"),
 }
 
 
@@ -232,6 +234,11 @@ def _check_decision(row: Row, place: str) -> None:
         raise DataError(
             f"{place}: `state` must be {' or '.join(map(str, allowed))} for the event '{row['event']}', "
             f"not '{row['state']}'. Fix the line."
+        )
+    if row["event"] != "undo" and row["annotator"].startswith(MODEL_CODER) != (row["event"] == "model"):
+        raise DataError(
+            f"{place}: names that begin with '{MODEL_CODER}' belong to language models, and only their events are of "
+            f"the kind 'model', but '{row['annotator']}' has the event '{row['event']}'. Fix the line."
         )
     if row["labels"] and row["state"] != "reviewed":
         raise DataError(f"{place}: `state` {row['state']} allows no labels, but the line has labels. Fix the line.")

@@ -12,7 +12,9 @@ from random import Random
 
 from labels.environment.settings import command
 from labels.errors import InputError, did_you_mean
+from labels.sampling.allocation import audit_shares
 from labels.sampling.clusters import representatives
+from labels.sampling.model_coders import disputed_sentences, model_coder
 from labels.store import DrawItem, Frame, Store, Uncertainty
 from labels.unicode import fold
 
@@ -40,7 +42,8 @@ class DrawRequest:
         model_id: the model whose scores are used (`uncertainty`, `diverse`, `uncertain-diverse`, `likely`, `audit`). An
             `audit` without a model is a simple random sample.
         by: the measure of uncertainty.
-        query: words or quoted phrases for `search`; the other annotator's name for `also-by`; a label for `likely`.
+        query: words or quoted phrases for `search`; the other annotator's name for `also-by`; a label for `likely`; the
+            name of a model coder for `disputed-by`.
         retest_after: the minimum age of decisions that `retest` draws.
         planted: the share (0 to less than 1) of sentences with known answers, see `labels.sampling.planting`.
         must_plant: refuse a draw in which no sentence can be planted.
@@ -259,26 +262,42 @@ def _audit(store: Store, _: str, request: DrawRequest, generator: Random) -> Pla
 
     Strata are bands of the largest probability of any label. Half of the draw is divided in proportion to the sizes of
     the strata, and half equally, so that rare labels are drawn too. The inclusion probability of an item is the number
-    drawn from its stratum divided by the stratum's size. Without a model, the audit has one stratum.
+    drawn from its stratum divided by the stratum's size. Without a model, the audit has one stratum. The sentences that
+    a model coder could not answer are a stratum.
     """
     if not request.model_id:
         return _simple_audit(store, request, generator)
-    missing = store.scores.count_unscored(request.model_id)
-    if missing:
-        raise InputError(
-            f"{store.name}: sentences without a score by model {request.model_id}: {missing}. An audit must be able to "
-            f"draw every sentence. Run `{command('score', 'ARTEFACT', store=store.name)}` first."
-        )
-    bands = list(pairwise(AUDIT_EDGES))
-    strata = [store.scores.numbers_by_top(request.model_id, low, high) for low, high in bands]
+    bands = [(f"{low:g}-{high:g}", low, high) for low, high in pairwise(AUDIT_EDGES)]
+    strata = {name: store.scores.numbers_by_top(request.model_id, low, high) for name, low, high in bands}
+    strata["no answer"] = _unanswered(store, request.model_id)
     items: list[DrawItem] = []
-    for (low, high), numbers, share in zip(
-        bands, strata, audit_shares([len(s) for s in strata], request.size), strict=True
+    for (name, numbers), share in zip(
+        strata.items(), audit_shares([len(one) for one in strata.values()], request.size), strict=True
     ):
         ids = store.documents.ids_of_numbers(generator.sample(list(numbers), share))
-        items += _sampled(ids, len(numbers), f"{low:g}-{high:g}")
+        items += _sampled(ids, len(numbers), name)
     generator.shuffle(items)
     return Plan({"audit": items}, store.unseen.whole())
+
+
+def _unanswered(store: Store, model_id: str) -> list[int]:
+    """The numbers of the sentences without a score, if all of them are those that a model coder could not answer.
+
+    Raises:
+        InputError: other sentences have no score either.
+    """
+    missing = store.scores.count_unscored(model_id)
+    if not missing:
+        return []
+    coder = model_coder(store, model_id)
+    unscored = store.scores.unscored(model_id, missing)
+    if coder is not None and all(one.id in coder.unanswered for one in unscored):
+        return [one.number for one in unscored]
+    score = command("llm", "code") if coder is not None else command("score", "ARTEFACT", store=store.name)
+    raise InputError(
+        f"{store.name}: sentences without a score by model {model_id}: {missing}. An audit must be able to "
+        f"draw every sentence. Run `{score}` first."
+    )
 
 
 def _simple_audit(store: Store, request: DrawRequest, generator: Random) -> Plan:
@@ -286,33 +305,6 @@ def _simple_audit(store: Store, request: DrawRequest, generator: Random) -> Plan
     frame = store.unseen.whole()
     ids = store.unseen.random(request.size, generator, decided=True, last=frame.last)
     return Plan({"audit": _sampled(ids, frame.size)}, frame)
-
-
-def audit_shares(sizes: Sequence[int], total: int) -> list[int]:
-    """Divide `total` among strata of these sizes: half in proportion to the sizes, and half equally.
-
-    The equal half finds rare labels, and shows the errors of the model where they are. Without the proportional half,
-    the few sentences read in the largest stratum would limit what the sample says.
-    """
-    total = min(total, sum(sizes))
-    part = [total * size // (2 * sum(sizes)) for size in sizes]
-    rest = _equal_shares([size - own for size, own in zip(sizes, part, strict=True)], total - sum(part))
-    return [own + more for own, more in zip(part, rest, strict=True)]
-
-
-def _equal_shares(sizes: Sequence[int], total: int) -> list[int]:
-    """Divide `total` equally among strata of these sizes.
-
-    If a stratum is smaller than its share, the larger strata get the rest of the share.
-    """
-    shares = [0] * len(sizes)
-    left = min(total, sum(sizes))
-    open_ = sorted((i for i, size in enumerate(sizes) if size), key=sizes.__getitem__)
-    # Start with the smallest stratum: the rest of its share is divided among the larger strata.
-    for turn, stratum in enumerate(open_):
-        shares[stratum] = min(sizes[stratum], left // (len(open_) - turn))
-        left -= shares[stratum]
-    return shares
 
 
 def _retest(store: Store, annotator: str, request: DrawRequest, generator: Random) -> Plan:
@@ -329,6 +321,12 @@ def _relabel(store: Store, annotator: str, request: DrawRequest, _: Random) -> P
     return Plan({"relabel": [DrawItem(key, None, entry.reason, entry.previous) for key, entry in found.items()]})
 
 
+def _disputed_by(store: Store, annotator: str, request: DrawRequest, generator: Random) -> Plan:
+    """A random sample of the decided sentences to which a model coder gave other labels than a person."""
+    waiting = disputed_sentences(store, request.query, annotator)
+    return Plan({"disputed-by": [DrawItem(one) for one in generator.sample(waiting, min(request.size, len(waiting)))]})
+
+
 PLANS: dict[str, Callable[[Store, str, DrawRequest, Random], Plan]] = {
     "random": _random,
     "document": _document,
@@ -343,4 +341,5 @@ PLANS: dict[str, Callable[[Store, str, DrawRequest, Random], Plan]] = {
     "audit": _audit,
     "retest": _retest,
     "relabel": _relabel,
+    "disputed-by": _disputed_by,
 }

@@ -41,6 +41,7 @@ def explain(store: Store, annotator: str, request: DrawRequest, codebook: str = 
         "skipped": _no_skips,
         "retest": _no_retest,
         "relabel": _no_queue,
+        "disputed-by": _no_dispute,
     }.get(request.strategy)
     if explained is not None:
         return explained(paths, request)
@@ -181,6 +182,11 @@ def _no_retest(paths: _Paths, request: DrawRequest) -> Exhausted:
         reason = f"None of your decisions on randomly drawn sentences is older than {hours:g} hours."
         return Exhausted(reason, (), paths.label("--retest", "--retest-after", "0"))
     return Exhausted("You have no decisions on randomly drawn sentences yet.", (), paths.onward())
+
+
+def _no_dispute(paths: _Paths, request: DrawRequest) -> Exhausted:
+    reason = f"You have decided on every sentence to which {request.query} and a person gave different labels."
+    return Exhausted(reason, (), paths.onward())
 
 
 def _no_queue(paths: _Paths, _: DrawRequest) -> Exhausted:

@@ -18,13 +18,13 @@ from labels.store import SHARED, Draw, Store, now
 
 STRATEGIES = (
     *("random", "document", "uncertainty", "diverse", "uncertain-diverse", "likely", "search", "overlap", "also-by"),
-    *("skipped", "audit", "retest", "relabel"),
+    *("skipped", "audit", "retest", "relabel", "disputed-by"),
 )
 SCORED = frozenset({"uncertainty", "diverse", "uncertain-diverse", "likely", "audit"})
 """Strategies that need a model's scores or embeddings."""
-QUERIED = frozenset({"search", "also-by", "likely"})
-"""Strategies with words after their name: search words, an annotator, or a label."""
-BLIND = frozenset({"overlap", "also-by", "audit", PLANTED, *RETESTS})
+QUERIED = frozenset({"search", "also-by", "likely", "disputed-by"})
+"""Strategies with words after their name: search words, an annotator, a label, or a model coder."""
+BLIND = frozenset({"overlap", "also-by", "audit", "disputed-by", PLANTED, *RETESTS})
 """Strategies whose sentences are labelled without seeing suggestions."""
 LEASE = timedelta(hours=12)
 """Time for which a drawn sentence is reserved for its annotator."""
@@ -51,7 +51,7 @@ def next_assignment(store: Store, annotator: str, request: DrawRequest) -> Assig
     """The annotator's unfinished draw of this kind, or a new draw; None if no sentence is left to draw.
 
     Other annotators do not receive these sentences until the reservation ends after `LEASE`. The sentences of overlap,
-    also-by, skipped, audit, retest and relabel draws are shared and can be drawn again.
+    also-by, skipped, audit, retest, relabel and disputed-by draws are shared and can be drawn again.
 
     Raises:
         InputError: the strategy is unknown, its scores, embeddings or query are missing, an option does not apply, or

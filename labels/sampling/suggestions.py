@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from labels.codebook.schema import Codebook
 from labels.environment.settings import command
 from labels.errors import InputError
+from labels.gold import MODEL_CODER
 from labels.store import ScoringModel, Store
 
 
@@ -57,20 +58,28 @@ class Suggester:
         return int(digest[:8], 16) / 16**8 < self.blind_share
 
 
+def is_model_coder(model: ScoringModel) -> bool:
+    """Whether the scores are those of a language model that codes (`labels.sampling.model_coders`)."""
+    return model.id.startswith(MODEL_CODER)
+
+
 def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringModel:
     """The scoring model to use: the most recently added model with an id that starts with `wanted`.
+
+    The scores of a model coder (`llm:NAME`) are used only if its whole name is given.
 
     Raises:
         InputError: no model matches, or the labels of the model differ from the labels of the codebook.
     """
     models = store.scores.models()
-    found = [model for model in models if model.id.startswith(wanted)]
+    found = [one for one in models if one.id == wanted or (one.id.startswith(wanted) and not is_model_coder(one))]
     if not found:
         known = ", ".join(model.id for model in models) or "none"
         which = f"model '{wanted}'" if wanted else "any model"
         raise InputError(
             f"{store.name}: there are no scores by {which} (models with scores: {known}). "
-            f"Write scores with `{command('score', 'ARTEFACT', store=store.name)}`."
+            f"Write scores with `{command('score', 'ARTEFACT', store=store.name)}`, or ask a language model with "
+            f"`{command('llm', 'code', store=store.name)}`."
         )
     if found[0].labels != codebook.label_names:
         raise InputError(

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from labels.gold import not_undone, reverts, standing_of_each
+from labels.gold import MODEL_CODER, not_undone, reverts, standing_of_each
 from labels.records import Annotation, Draw, DrawItem
 from labels.store import tables
 from labels.store.database import Part, batches, insert_new, now, rows_among
@@ -88,9 +88,16 @@ class Events(Part):
             return made_since(connection, annotator, moment)
 
     def annotators(self) -> list[str]:
-        """Return the names of all annotators who made an event, sorted."""
+        """Return the names of all annotators who made an event, sorted, without model coders."""
         column = tables.events.c.annotator
-        return self._column(sa.select(column).distinct().order_by(column))
+        people = ~column.startswith(MODEL_CODER, autoescape=True)
+        return self._column(sa.select(column).where(people).distinct().order_by(column))
+
+    def model_coders(self) -> list[str]:
+        """Return the names of the model coders with an answer, sorted."""
+        table = tables.events
+        answers = table.c.event == "model"
+        return self._column(sa.select(table.c.annotator).where(answers).distinct().order_by(table.c.annotator))
 
     def known(self, event_ids: Iterable[str]) -> dict[str, str]:
         """Map the ids among `event_ids` that are in the store to the ids of their sentences."""
@@ -120,6 +127,20 @@ class Events(Part):
             if draft != Draft() and not erased_among(connection, [sentence_id]):
                 row = {"sentence_id": sentence_id, "annotator": annotator, **asdict(draft)}
                 connection.execute(sa.insert(table), [row])
+
+    def keep_requests(self, annotator: str, sentence_ids: Iterable[str]) -> None:
+        """Record that a model coder is asked for these sentences, until `add` records the answers.
+
+        After a run that was killed, `drafted` finds the requests whose answers were lost.
+        """
+        rows = [{"sentence_id": one, "annotator": annotator, "labels": (), "note": "request"} for one in sentence_ids]
+        with self._database.writing() as connection:
+            insert_new(connection, tables.drafts, rows)
+
+    def drop_requests(self, annotator: str) -> None:
+        """Forget a model coder's requests without an answer: none is under way any more."""
+        with self._database.writing() as connection:
+            connection.execute(sa.delete(tables.drafts).where(tables.drafts.c.annotator == annotator))
 
     def drafted(self, annotator: str, sentence_ids: Iterable[str]) -> set[str]:
         """Return the ids among `sentence_ids` for which the annotator has a draft."""

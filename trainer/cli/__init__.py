@@ -62,6 +62,7 @@ SUBCOMMANDS = {
     "audit": Subcommand("trainer.cli.counting.audit:app"),
     "bridge": Subcommand("trainer.cli.counting.bridge:bridge", "old.parquet new.parquet --before 2025 --after 2026"),
     "estimate": Subcommand("trainer.cli.counting.estimate:estimate", "--by month --out estimates/2026"),
+    "llm": Subcommand("trainer.cli.counting.llm:app"),
     "explain": Subcommand("trainer.cli.explain:explain", "runs/finetune 'The envoy called for a truce.'"),
     "serve": Subcommand("trainer.cli.serve:serve", "models:/diplomatic-statements@champion --port 8000"),
     "keys": Subcommand("trainer.cli.keys:app"),

@@ -87,6 +87,8 @@ class DataSection(Section):
     only: str = ""
     extra: str = ""
     extra_weight: Positive = 1.0
+    silver: str = ""
+    silver_weight: Positive = 1.0
     text_column: str = ""
     label_column: str = ""
     blank: Literal["", "none", "undecided"] = ""
@@ -109,6 +111,19 @@ class DataSection(Section):
         if self.extra_weight != 1 and not self.extra:
             raise ValueError(
                 "`data.extra_weight` applies only to rows of `data.extra`: set `data.extra`, or remove this key"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _silver_is_of_a_store(self) -> Self:
+        if self.silver and (self.source != "store" or self.train):
+            raise ValueError(
+                '`data.silver` names a language model whose answers are in a label store: set `data.source = "store"`, '
+                "and remove `data.train`"
+            )
+        if self.silver_weight != 1 and not self.silver:
+            raise ValueError(
+                "`data.silver_weight` applies only to `data.silver`: set `data.silver`, or remove this key"
             )
         return self
 

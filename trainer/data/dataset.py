@@ -17,7 +17,7 @@ from labels.text.labelled.label_values import LabelValue
 from trainer.config.experiment import Experiment
 from trainer.data.caveats import contradiction_notes, draw_notes, leak_notes
 from trainer.data.divisions import Fold, divide, make_folds
-from trainer.data.extra import SEEDS, extra_examples
+from trainer.data.extra import SEEDS, extra_examples, silver_examples
 from trainer.data.following import manifest_parts
 from trainer.data.splits import PARTS, Parts, Split, listed_examples, make_split, read_ids
 from trainer.data.unlabelled import NONE, STORE, read_unlabelled
@@ -133,6 +133,12 @@ def _described(
     """Build a dataset from its parts, add the extra rows, and append notes on both to the given notes."""
     parts = data.parts
     extra, extra_notes = extra_examples(experiment.data, codebook, parts)
+    if experiment.data.silver:
+        held_out = experiment.calibration.crossfit or bool(data.folds)
+        found, silver_notes = silver_examples(
+            experiment.data, _store(experiment), codebook, parts, train_is_held_out=held_out
+        )
+        extra, extra_notes = (*extra, *found), [*extra_notes, *silver_notes]
     # Such a label could never be predicted, and a report with F1 = 0 would not say why.
     if absent := absent_labels(codebook, [*parts["train"], *extra]):
         raise ExperimentError(

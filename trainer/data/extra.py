@@ -1,4 +1,7 @@
-"""Rows from elsewhere that are added to train: the starter corpus or any labelled file, `data.extra` of an experiment.
+"""Rows from elsewhere that are added to train.
+
+They are the starter corpus or any labelled file (`data.extra` of an experiment), or the sentences of a store that a
+language model has coded (`data.silver`).
 
 They are never used for validation or test, so all figures and thresholds describe the experiment's own rows.
 """
@@ -49,6 +52,60 @@ def extra_examples(data: DataSection, codebook: Codebook, parts: Parts) -> tuple
         rows = counted(left_out, "row")
         notes.append(f"{rows} of data.extra left out: near-duplicates of rows in the data, or from the same documents")
     return joined, notes
+
+
+def silver_examples(
+    data: DataSection, store: str, codebook: Codebook, parts: Parts, *, train_is_held_out: bool
+) -> tuple[tuple[Example, ...], list[str]]:
+    """Read the answers of a language model to sentences on which nobody decided, as examples for training.
+
+    Relatives of validation and test sentences are left out: near-duplicates, and sentences of the same documents.
+
+    Args:
+        train_is_held_out: also leave out relatives of train sentences, which cross-fitting holds out in turn.
+
+    Returns:
+        The examples, with the weight `data.silver_weight`, and notes for the report.
+
+    Raises:
+        InputError: the store has no answers by this coder.
+        ExperimentError: no answer is left.
+    """
+    # Imported here, because training on files does not need the label store.
+    from labels.gold import standing
+    from labels.sampling.model_coders import known_coder
+    from labels.store import Store
+
+    with Store(store, create=False) as opened:
+        coder = known_coder(opened, data.silver)
+        given = coder.labels_under(codebook, opened.codebooks.history())
+        stands = standing(opened.events.all(sentence_ids=given))
+        decided = {sentence for sentence, _ in stands.annotations} | stands.adjudications.keys()
+        sentences = opened.documents.by_first_version(one for one in given if one not in decided)
+    found = [
+        Example(one.id, one.document_id, one.text, given[one.id], synthetic=one.synthetic, weight=data.silver_weight)
+        for one in sentences.values()
+    ]
+    measured = [one for name, part in parts.items() if name != "train" or train_is_held_out for one in part]
+    known = {one.text for part in parts.values() for one in part}
+    kept = tuple(one for one in _without_relatives(found, measured) if one.text not in known)
+    if not kept:
+        raise ExperimentError(
+            f'data.silver = "{data.silver}": none of the {counted(len(given), "sentence")} that it has coded can be '
+            "used for training: people decided on them, or they are related to validation or test sentences. Remove "
+            "data.silver, or let the model code other documents (`communique llm code`)."
+        )
+    model = coder.facts.get("model", "unknown")
+    notes = [
+        f"train also has {counted(len(kept), 'sentence')} labelled by {coder.name} (model {model}), not by people, "
+        f"each with weight {data.silver_weight:g}; validation and test have only labels of people"
+    ]
+    if left_out := len(given) - len(kept):
+        notes.append(
+            f"{counted(left_out, 'sentence')} that {coder.name} has coded left out: decided by people, or related to "
+            "validation or test sentences"
+        )
+    return kept, notes
 
 
 def _read(data: DataSection, codebook: Codebook) -> Sequence[Example]:

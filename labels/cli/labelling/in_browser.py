@@ -87,6 +87,9 @@ def _passed_on(context: Any) -> list[str]:
         value = context.params.get(option.name)
         if option.name in _OWN or context.get_parameter_source(option.name).name != "COMMANDLINE":
             continue
+        if option.param_type_name == "argument":
+            words.append(str(value))
+            continue
         words += [option.opts[0]] * bool(value) if option.is_flag else [f"{option.opts[0]}={value}"]
     return words
 

@@ -20,7 +20,7 @@ StrategyOption = Annotated[
         "--strategy",
         help="How to choose sentences: random, document, uncertainty, diverse, uncertain-diverse, 'likely LABEL', "
         "'search WORDS', "
-        "overlap, 'also-by NAME', skipped, audit, retest, relabel \\[default: random].",
+        "overlap, 'also-by NAME', skipped, audit, retest, relabel, 'disputed-by llm:NAME' \\[default: random].",
     ),
 ]
 SizeOption = Annotated[
@@ -73,6 +73,12 @@ PlantedOption = Annotated[
     ),
 ]
 SuggestOption = Annotated[bool, typer.Option("--suggest", help="Show the labels that a model suggests (see `score`).")]
+SuggestedByArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="llm:NAME", help="After --suggest: the model coder whose answers are shown (see `llm code`)."
+    ),
+]
 BlindOption = Annotated[
     float | None,
     typer.Option(

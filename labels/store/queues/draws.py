@@ -20,7 +20,7 @@ from labels.store.queues.relabelling import asked_of_several, count_standing, he
 from labels.store.queues.waiting import decided_on
 from labels.store.texts.overlaps import is_replaced
 
-SHARED = frozenset({"overlap", "also-by", "skipped", "audit", PLANTED, *RETESTS, "relabel"})
+SHARED = frozenset({"overlap", "also-by", "skipped", "audit", PLANTED, *RETESTS, "relabel", "disputed-by"})
 """Strategies that may give an annotator a sentence that another annotator has already decided on."""
 
 ALONE = frozenset({"skipped", "relabel"})
@@ -176,6 +176,11 @@ class Draws(Part):
             for name, held in own.items()
         ]
         return sorted(holders, key=lambda one: (-one.sentences, one.annotator))
+
+    def items(self, draw_id: str) -> list[str]:
+        """Return the ids of a draw's sentences in order; empty if there is no such draw."""
+        with self._database.reading() as connection:
+            return [item.sentence_id for item in items_of(connection, draw_id)]
 
     def annotators(self) -> list[str]:
         """Return the sorted names of all annotators with draws."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from labels.gold import MODEL_CODER
 from labels.store import tables
 from labels.store.database import Part
 from labels.store.queues.relabelling import held_by_another
@@ -30,9 +31,16 @@ class Waiting(Part):
         return self._column(query)
 
     def drafts(self) -> dict[str, list[str]]:
-        """Map annotators to the sorted ids of the sentences with a draft of theirs (unconfirmed labels or note)."""
+        """Map annotators to the sorted ids of the sentences with a draft of theirs (unconfirmed labels or note).
+
+        The drafts of model coders are left out: they are requests without an answer (`Events.keep_drafts`).
+        """
         table = tables.drafts
-        usable = (~tables.is_removed(table.c.sentence_id), ~is_replaced(table.c.sentence_id))
+        usable = (
+            ~tables.is_removed(table.c.sentence_id),
+            ~is_replaced(table.c.sentence_id),
+            ~table.c.annotator.startswith(MODEL_CODER, autoescape=True),
+        )
         query = sa.select(table.c.annotator, table.c.sentence_id).where(*usable)
         found: dict[str, list[str]] = {}
         for row in self._rows(query.order_by(table.c.annotator, table.c.sentence_id)):

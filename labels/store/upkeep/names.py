@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from labels.errors import InputError, did_you_mean
+from labels.gold import MODEL_CODER
 from labels.store import tables
 from labels.store.database import Part, insert_new
 from labels.store.events import fold
@@ -19,8 +20,9 @@ class Names(Part):
         """Record everything by `old` under the name `new`; returns the number of events.
 
         Raises:
-            InputError: the store does not know `old`, or `new` is taken.
+            InputError: the store does not know `old`, `new` is taken, or one of them is a model coder.
         """
+        _refuse_model_coders(old, new)
         with self._database.writing() as connection:
             names = people_of(connection)
             _check_known(old, names, self._database.name)
@@ -41,8 +43,9 @@ class Names(Part):
             The number of events, and the number of sentences on which both had decided.
 
         Raises:
-            InputError: the store does not know one of the names, or they are equal.
+            InputError: the store does not know one of the names, they are equal, or one of them is a model coder.
         """
+        _refuse_model_coders(old, into)
         with self._database.writing() as connection:
             names = people_of(connection)
             for name in (old, into):
@@ -77,6 +80,15 @@ def people_of(connection: sa.Connection) -> set[str]:
     """The names of all annotators of a store who decided, drew or typed something, or looked at others' decisions."""
     columns = (table.c.annotator for table in (tables.events, tables.draws, tables.drafts, tables.unblinded))
     return {name for column in columns for name in connection.execute(sa.select(column).distinct()).scalars() if name}
+
+
+def _refuse_model_coders(*names: str) -> None:
+    for name in names:
+        if name.startswith(MODEL_CODER):
+            raise InputError(
+                f"'{name}' is a language model. Its answers cannot become decisions of a person, and its name stands "
+                "for one model and one prompt, so it cannot be renamed or merged."
+            )
 
 
 def _check_known(name: str, names: set[str], store: str) -> None:

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from labels.errors import DataError, counted
 from labels.gold import Standing, standing
@@ -40,7 +40,7 @@ _OUT_OF_RUN = frozenset({"example_id", "gold", "labels", "probabilities", "split
 Numbered = tuple[int, Row]
 """Pairs of a row and its number in the file."""
 
-_KINDS = ("annotate", "undo", "adjudicate")
+_KINDS = get_args(EventKind)
 _EQUAL_BY_CHANCE = 0.1
 """The maximum share of common texts at which annotators are assumed to have decided on different sentences."""
 _HISTORY = ("codebook", "codebook_migration")
@@ -71,7 +71,8 @@ def counted_rows(path: Path, rows: Iterable[Numbered]) -> CountedRows:
     _refuse_versions(path, found)
     _refuse_without_texts(path, found)
     _refuse_answers(path, found)
-    events = [(number, row, kind) for number, row in found if (kind := _kind(row))]
+    # The answers of language models are no decisions, and their rows no examples.
+    events = [(number, row, kind) for number, row in found if (kind := _kind(row)) and kind != "model"]
     others = [(number, row) for number, row in found if not _kind(row)]
     kept, notes = _standing(path, events)
     in_order = sorted([*kept, *others], key=lambda numbered: numbered[0])

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 from labels.environment.settings import command
 from labels.errors import DataError, InputError, counted, did_you_mean
+from labels.sampling.model_coders import model_coder
+from labels.sampling.suggestions import is_model_coder
 from labels.text.rows import read_rows
 from trainer.estimate.estimators import Bools
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from labels.store import ScoringModel, Store
+    from labels.store import CorpusSentence, ScoringModel, Store
 
 Texts = NDArray[np.object_]
 
@@ -72,19 +74,17 @@ def read_predictions(path: Path, wanted: Sequence[str] = ()) -> Predictions:
 def stored_predictions(store: Store, model_id: str = "") -> Predictions:
     """Return the scores of a model in a store as predictions; without a model id, of the latest model.
 
+    Sentences that a model coder could not answer have its mean score: any function of the texts is a valid surrogate.
+
     Raises:
         InputError: there is no such model, or sentences have no score.
     """
     model = _model(store, model_id)
-    if missing := store.scores.count_unscored(model.id):
-        raise InputError(
-            f"{store.name}: {counted(missing, 'sentence has', 'sentences have')} no score by model {model.id}. "
-            f"Run `{command('score', 'ARTEFACT', store=store.name)}` first."
-        )
     packed = store.scores.all_probabilities(model.id)
     corpus = store.designs.corpus()
     facts = store.designs.document_facts()
-    numbers = [packed[one.number] for one in corpus]
+    filled, notes = _unanswered(store, model, packed, corpus)
+    numbers = [packed.get(one.number, filled) for one in corpus]
     probabilities = np.frombuffer(b"".join(numbers), dtype="<f4").reshape(len(corpus), len(model.labels))
     documents = [one.document_id for one in corpus]
     columns = {
@@ -102,16 +102,42 @@ def stored_predictions(store: Store, model_id: str = "") -> Predictions:
             model.id,
             model.codebook_hash,
             store.name,
+            notes,
         )
     )
 
 
+def _unanswered(
+    store: Store, model: ScoringModel, packed: Mapping[int, bytes], corpus: Sequence[CorpusSentence]
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return the mean score as float32, for sentences without an answer by a model coder, and a note on them.
+
+    Raises:
+        InputError: sentences have no score for another reason.
+    """
+    missing = [one for one in corpus if one.number not in packed]
+    if not missing:
+        return b"", ()
+    coder = model_coder(store, model.id)
+    if coder is None or not packed or any(one.id not in coder.unanswered for one in missing):
+        score = command("score", "ARTEFACT", store=store.name)
+        score = score if coder is None else command("llm", "code", store=store.name)
+        raise InputError(
+            f"{store.name}: {counted(len(missing), 'sentence has', 'sentences have')} no score by model {model.id}. "
+            f"Run `{score}` first."
+        )
+    mean = np.frombuffer(b"".join(packed.values()), dtype="<f4").reshape(-1, len(model.labels)).mean(axis=0)
+    of = counted(len(missing), "sentence", "sentences")
+    return mean.astype("<f4").tobytes(), (f"{model.id} gave no answer to {of}; they have the mean of its scores",)
+
+
 def _model(store: Store, model_id: str) -> ScoringModel:
-    models = {model.id: model for model in store.scores.models()}
+    models = {model.id: model for model in store.scores.models() if model_id or not is_model_coder(model)}
     if not models:
         raise InputError(
             f"{store.name} has no scores, so there are no predictions to correct. Run "
-            f"`{command('score', 'ARTEFACT', store=store.name)}`, or name a file written by `communique predict`."
+            f"`{command('score', 'ARTEFACT', store=store.name)}`, name a file written by `communique predict`, or "
+            "name a language model that has coded every sentence (--model llm:NAME)."
         )
     if model_id and model_id not in models:
         raise InputError(
