@@ -266,8 +266,8 @@ def coverage_rows(store: Store, name: str) -> list[str]:
     corpus, distinct = with_surrogate(store, name, labels)
     rows = [
         f"{AUDITS:,} audits of {AUDIT_SIZE} sentences each, from {POPULATION:,} sentences that were drawn with "
-        f"replacement from the {distinct} coded ones. Nominal coverage 95%; the width is relative to the interval of the "
-        "sample alone:",
+        f"replacement from the {distinct} coded ones. Nominal coverage 95%; the width is relative to the interval of "
+        "the sample alone:",
         "",
         "| label | share | share by the model | design | coverage | relative width |",
         "| --- | ---: | ---: | --- | ---: | ---: |",
@@ -332,8 +332,8 @@ def main() -> None:
         "",
         f"`experiments/benchmarks/llm_coder.py` on {platform.system()} {platform.machine()}, one thread, Python "
         f"{platform.python_version()}, transformers {version('transformers')}, openai {version('openai')}. The model "
-        "is SmolLM2-135M-Instruct, among the smallest there are, served by `transformers serve`, which enforces no JSON "
-        "schema and offers no log-probabilities. It codes badly: these figures are about what becomes of a bad coder, "
+        "is SmolLM2-135M-Instruct, among the smallest there are, served by `transformers serve`, which enforces no "
+        "JSON schema and offers no log-probabilities. It codes badly: these figures are about what becomes of a bad coder, "
         "not about language models.",
         "",
         *report,

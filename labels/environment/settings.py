@@ -146,7 +146,7 @@ def _team(content: Any, path: Path) -> Team:
     return team
 
 
-_LLM_RANGES = {
+_LLM_RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0, 2), "seed": (0, 2**31 - 1), "concurrency": (1, 256), "timeout": (1, 3600), "retries": (0, 20),
     "samples": (2, 100), "answer_tokens": (0, 100_000), "price_in": (0, 1e6), "price_out": (0, 1e6),
 }  # fmt: skip
@@ -164,12 +164,9 @@ def _llm(content: Any, path: Path) -> LanguageModel:
             low, high = _LLM_RANGES[name]
             whole = isinstance(getattr(LanguageModel, name), int)
             # In Python, `True` is an int.
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int if whole else int | float)
-                or not low <= value <= high
-            ):
-                raise InputError(f"{place} must be a {'whole ' * whole}number from {low} to {high:g}.")
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or (whole and not isinstance(value, int)) or not low <= value <= high:
+                raise InputError(f"{place} must be a {'whole ' * whole}number from {low:g} to {high:.10g}.")
         elif not isinstance(value, str):
             raise InputError(f"{place} must be a string. Put the value in quotes.")
         elif name in _LLM_CHOICES and value not in _LLM_CHOICES[name]:

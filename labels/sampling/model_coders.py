@@ -48,10 +48,11 @@ class ModelCoder:
         last = max(events, key=lambda event: (bool(event.extra), event.created_at))
         return facts_of_answer(last)
 
-    def total(self, name: str) -> int:
-        """The sum of a number (`tokens_in`, `tokens_out`, `requests`, `attempts`) over all recorded answers."""
-        events = (*self.answers.values(), *self.unanswered.values())
-        return sum(int(facts_of_answer(event).get(name, 0)) for event in events)
+    @property
+    def identities(self) -> list[str]:
+        """The models and the hashes of their prompts; more than one only if stores with one name were merged."""
+        found = (facts_of_answer(event) for event in (*self.answers.values(), *self.unanswered.values()))
+        return sorted({f"{one.get('model')} with prompt {one.get('prompt')}" for one in found if one})
 
     def labels_under(self, codebook: Codebook, history: CodebookHistory | None = None) -> dict[str, tuple[str, ...]]:
         """Map sentence ids to the labels of the answers under a codebook; undecided answers are left out.
@@ -84,7 +85,7 @@ def known_coder(store: Store, name: str) -> ModelCoder:
     """Return a model coder with its answers, by its name with or without `MODEL_CODER`.
 
     Raises:
-        InputError: the store has no answers by this coder.
+        InputError: the store has no answers by this coder, or they come from several models or prompts.
     """
     found = model_coder(store, coder_name(name))
     if found is None:
@@ -92,6 +93,12 @@ def known_coder(store: Store, name: str) -> ModelCoder:
         raise InputError(
             f"{store.name} has no answers by '{coder_name(name)}'{did_you_mean(coder_name(name), known)}. Model coders "
             f"in the store: {', '.join(known) or 'none'}. `communique llm code` asks a model."
+        )
+    if len(mixed := found.identities) > 1:
+        raise InputError(
+            f"{store.name}: the answers by {found.name} come from several models or prompts ({', '.join(mixed)}), for "
+            "instance after a merge or an import, so its figures mean nothing. Undo the import (`communique "
+            "annotations batches`), or let one model code under another name."
         )
     return found
 

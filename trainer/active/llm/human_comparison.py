@@ -144,10 +144,10 @@ def compare_coders(
             "the same sentences: `communique llm code --labelled`."
         )
     numbers = {document: number for number, document in enumerate(sorted(_documents(both, humans)))}
-    groups = [numbers[humans.sentences[one].document_id] for one in both]
-    arrays = [_indicator([labels[one] for one in both], codebook) for labels in (humans.gold, *answers)]
+    groups = [numbers[humans.sentences[it].document_id] for it in both]
+    gold, one, other = (_indicator([own[it] for it in both], codebook) for own in (humans.gold, *answers))
     one_only = humans.gold.keys() & (answers[0].keys() ^ answers[1].keys())
-    return compare_predictions(codebook.label_names, *arrays, groups), len(one_only)
+    return compare_predictions(codebook.label_names, gold, one, other, groups), len(one_only)
 
 
 def drift(

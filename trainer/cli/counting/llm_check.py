@@ -184,22 +184,22 @@ def compare_command(
     from trainer.active.llm.human_comparison import compare_coders, human_labels
 
     with opened_store(store, codebook) as (opened, book, _):
-        coders = [known_coder(opened, name) for name in (first, second)]
-        found, left_out = compare_coders(*coders, human_labels(opened, book), book, opened)
-    console.print(f"{coders[1].name} minus {coders[0].name}, on {counted(found.n, 'sentence')} with human labels.")
+        one, other = known_coder(opened, first), known_coder(opened, second)
+        found, left_out = compare_coders(one, other, human_labels(opened, book), book, opened)
+    console.print(f"{other.name} minus {one.name}, on {counted(found.n, 'sentence')} with human labels.")
     rows = [
         [
-            "macro-F1" if one.name == "macro_f1" else one.name,
-            str(one.positives),
-            number(one.first),
-            number(one.second),
-            "–" if one.effect is None else f"{one.effect:+.3f}",
-            "–" if one.low is None or one.high is None else f"{one.low:+.3f} to {one.high:+.3f}",
-            number(one.p if one.adjusted_p is None else one.adjusted_p),
+            "macro-F1" if own.name == "macro_f1" else own.name,
+            str(own.positives),
+            number(own.first),
+            number(own.second),
+            "–" if own.effect is None else f"{own.effect:+.3f}",
+            "–" if own.low is None or own.high is None else f"{own.low:+.3f} to {own.high:+.3f}",
+            number(own.p if own.adjusted_p is None else own.adjusted_p),
         ]
-        for one in (found.macro_f1, *found.decided, *found.rare)
+        for own in (found.macro_f1, *found.decided, *found.rare)
     ]
-    headings = ["figure", "positives", coders[0].name, coders[1].name, "difference", "95%", "p"]
+    headings = ["figure", "positives", one.name, other.name, "difference", "95%", "p"]
     console.print(table(headings, rows, align="lrrrrrr"))
     if left_out:
         console.print(f"Left out, because only one of them answered: {counted(left_out, 'sentence')}.")

@@ -148,9 +148,9 @@ def test_two_coders_are_compared_on_the_same_sentences(coded: list[str], server:
     server.rule = lambda *_: '{"labels": ["truce"]}'
     code("always-truce", "--short", "--size", "20")
     with Store("s.db") as store:
-        coders = [known_coder(store, name) for name in ("words", "llm:always-truce")]
+        first, second = known_coder(store, "words"), known_coder(store, "llm:always-truce")
         humans = human_labels(store, small_codebook())
-        found, left_out = compare_coders(*coders, humans, small_codebook(), store)
+        found, left_out = compare_coders(first, second, humans, small_codebook(), store)
     assert (found.n, left_out) == (20, 4)
     effect = found.macro_f1.effect
     assert effect is not None
