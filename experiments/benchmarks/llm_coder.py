@@ -333,8 +333,8 @@ def main() -> None:
         f"`experiments/benchmarks/llm_coder.py` on {platform.system()} {platform.machine()}, one thread, Python "
         f"{platform.python_version()}, transformers {version('transformers')}, openai {version('openai')}. The model "
         "is SmolLM2-135M-Instruct, among the smallest there are, served by `transformers serve`, which enforces no "
-        "JSON schema and offers no log-probabilities. It codes badly: these figures are about what becomes of a bad coder, "
-        "not about language models.",
+        "JSON schema and offers no log-probabilities. It codes badly: these figures are about what becomes of a bad "
+        "coder, not about language models.",
         "",
         *report,
         "## As a surrogate in estimates",

@@ -296,7 +296,7 @@ MISFITS: list[tuple[str, Row, str]] = [
     ("extra as a list", {"extra": []}, "`extra` must be dict or null, not list"),
     ("blind as a number", {"blind": 0}, "`blind` must be bool, not int"),
     ("an unknown basis", {"basis": "whim"}, "`basis` must be one of '', 'accepted', 'rule', not 'whim'"),
-    ("an unknown event", {"event": "delete"}, "`event` must be annotate or adjudicate or undo, not 'delete'"),
+    ("an unknown event", {"event": "delete"}, "`event` must be annotate or adjudicate or undo or model, not 'delete'"),
     (
         "unseen as a state",
         {"state": "unseen"},
