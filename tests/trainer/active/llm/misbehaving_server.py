@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import socket
 import threading
 import time
 from collections import deque
@@ -93,7 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _respond(self, own: MisbehavingServer, body: dict[str, Any], fault: str) -> None:
         if fault == "cut":
-            self.connection.close()
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
         elif fault == "slow":
             time.sleep(1.5)  # longer than the client waits
             self._send(200, _completion(own, body, ""))
