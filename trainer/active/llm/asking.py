@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -148,40 +149,50 @@ def _made(
 
 
 def in_parallel(
-    ask: Callable[[Key], Answer], keys: Iterator[Key], workers: int, record: Callable[[list[tuple[Key, Answer]]], None]
+    ask: Callable[[Key], Answer], keys: Iterator[Key], workers: int, record: Callable[[Key, Answer], None]
 ) -> None:
-    """Ask about keys as they are yielded, at most `workers` at a time, and record the answers as soon as they arrive.
+    """Ask about keys as they are yielded, at most `workers` at a time, and record each answer as soon as it arrives.
 
-    If an error occurs or Ctrl-C is pressed, nothing further is asked, and the answers to requests under way are
-    recorded before the exception is raised. Ctrl-C a second time loses these.
+    Answers are recorded by a thread of their own, which Ctrl-C cannot interrupt. If an error occurs or Ctrl-C is
+    pressed, nothing further is asked, and the answers to requests under way are recorded before the exception is
+    raised.
     """
-    running: dict[Future[Answer], Key] = {}
+    context = copy_context()  # with the sink of progress reports, which threads do not inherit
     failure: BaseException | None = None
-    with ThreadPoolExecutor(workers, thread_name_prefix="llm") as pool:
+    writes: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(workers, thread_name_prefix="llm") as pool:
+
+        def work(key: Key) -> None:
+            answer = ask(key)
+            writes.append(writer.submit(context.run, record, key, answer))
+
+        running: set[Future[None]] = set()
         while True:
             try:
                 while failure is None and len(running) < workers and (key := next(keys, None)) is not None:
-                    running[pool.submit(ask, key)] = key
+                    running.add(pool.submit(work, key))
                 if not running:
                     break
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                wait(running, return_when=FIRST_COMPLETED)
+                done = {future for future in running if future.done()}
+                failure = failure or _failure(done) or _failure(_finished(writes))
+                running -= done
             except KeyboardInterrupt as interrupt:
-                if failure is not None:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    raise
-                failure = interrupt
-                continue
-            answers: list[tuple[Key, Answer]] = []
-            for future in done:
-                key = running.pop(future)
-                error = future.exception()
-                failure = failure or error
-                if error is None:
-                    answers.append((key, future.result()))
-            if answers:
-                record(answers)
+                failure = failure or interrupt
+    failure = failure or _failure(writes)
     if failure is not None:
         raise failure
+
+
+def _finished(writes: deque[Future[None]]) -> Iterator[Future[None]]:
+    """Take the finished ones from the beginning: they finish in order."""
+    while writes and writes[0].done():
+        yield writes.popleft()
+
+
+def _failure(done: Iterable[Future[None]]) -> BaseException | None:
+    """The first error of finished requests, or of recording their answers."""
+    return next((error for future in done if (error := future.exception()) is not None), None)
 
 
 def refused(error: RefusedTextError) -> Answer:
@@ -233,14 +244,12 @@ class Journal:
                     f"{place}: this is not a file of answers by a language model ({error}). Name another file."
                 ) from None
 
-    def keep(self, answers: Iterable[tuple[Question, Answer]]) -> None:
-        """Append answers to the file."""
-        found = [(question.key, answer) for question, answer in answers]
-        self.known.update(found)
+    def keep(self, question: Question, answer: Answer) -> None:
+        """Append an answer to the file."""
+        self.known[question.key] = answer
         if self.path is not None:
-            lines = [json.dumps({"coder": self.coder, "question": key, **asdict(answer)}) for key, answer in found]
             with self.path.open("a", encoding="utf-8") as file:
-                file.write("".join(f"{line}\n" for line in lines))
+                file.write(json.dumps({"coder": self.coder, "question": question.key, **asdict(answer)}) + "\n")
 
 
 def ask_all(endpoint: Endpoint, questions: Sequence[Question], journal: Journal, stage: str) -> list[Answer]:
@@ -258,10 +267,10 @@ def ask_all(endpoint: Endpoint, questions: Sequence[Question], journal: Journal,
         except RefusedTextError as error:
             return refused(error)
 
-    def record(answers: list[tuple[Question, Answer]]) -> None:
+    def record(question: Question, answer: Answer) -> None:
         nonlocal done
-        journal.keep(answers)
-        done += len(answers)
+        journal.keep(question, answer)
+        done += 1
         report_progress(stage, done, total)
 
     in_parallel(ask, iter(open_.values()), endpoint.settings.concurrency, record)

@@ -159,7 +159,7 @@ def code_sentences(store: Store, plan: CodingPlan, endpoint: Endpoint, budget: B
         try:
             return answer_about(endpoint, plan.coder.prompt, sentence.text)
         except RefusedTextError as error:
-            if not recorder.outcome.answered + recorder.outcome.unanswered.total():
+            if not recorder.asked_before:
                 raise  # the first, shortest text: the prompt is what the endpoint refuses
             return refused(error)
 
@@ -216,22 +216,29 @@ class _Recorder:
                 self._waiting.add(sentence.id)
                 yield sentence
 
-    def record(self, answers: list[tuple[Sentence, Answer]]) -> None:
-        """Record answers as events and scores."""
-        self._store.codebooks.add(self._coder.prompt.codebook)
-        self._store.events.add([self._event(sentence.id, answer) for sentence, answer in answers])
-        scored = {one.id: answer.probabilities for one, answer in answers if answer.labels is not None}
-        self._score(scored)
-        for sentence, answer in answers:
-            self._waiting.discard(sentence.id)
-            self.outcome.spent.add(answer)
-            if answer.labels is None:
-                self.outcome.unanswered[answer.problem] += 1
-            else:
-                self.outcome.answered += 1
-                self.outcome.labelled += bool(answer.labels)
-        done = self.outcome.answered + self.outcome.unanswered.total()
-        report_progress("Asking", done, self._total)
+    def record(self, sentence: Sentence, answer: Answer) -> None:
+        """Record an answer as an event and, if there is one, its scores."""
+        if not self._recorded:
+            self._store.codebooks.add(self._coder.prompt.codebook)
+        self._store.events.add([self._event(sentence.id, answer)])
+        if answer.labels is None:
+            self.outcome.unanswered[answer.problem] += 1
+        else:
+            self._score({sentence.id: answer.probabilities})
+            self.outcome.answered += 1
+            self.outcome.labelled += bool(answer.labels)
+        self.outcome.spent.add(answer)
+        self._waiting.discard(sentence.id)
+        report_progress("Asking", self._recorded, self._total)
+
+    @property
+    def asked_before(self) -> bool:
+        """Whether an answer has been recorded in this run."""
+        return self._recorded > 0
+
+    @property
+    def _recorded(self) -> int:
+        return self.outcome.answered + self.outcome.unanswered.total()
 
     def restore_scores(self) -> None:
         """Write the scores of recorded answers that have none: after a kill between the two, or after an import."""

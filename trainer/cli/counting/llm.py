@@ -164,6 +164,8 @@ def code_command(
                 outcome = code_sentences(opened, plan, endpoint, budget)
         finally:
             endpoint.close()
+        if coder.prompt.schema is not None and not endpoint.enforces_schema:
+            console.print("The endpoint enforces no JSON schema: answers were only read strictly.")
         _print_outcome(outcome, plan, opened)
 
 
