@@ -152,6 +152,7 @@ def code_command(
     from trainer.active.llm.endpoint import Endpoint
 
     with opened_store(store, codebook) as (opened, book, settings):
+        opened.codebooks.refuse_foreign(book)
         coder = _coder(opened, book, settings, CoderOptions(name, base_url, model, short, shots, split))
         budget = Budget(coder.settings, max_cost, max_tokens)
         endpoint = Endpoint(coder.settings)

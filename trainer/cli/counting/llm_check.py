@@ -46,10 +46,12 @@ def check_command(
     codebook: CodebookOption = None,
 ) -> None:
     """Measure a model coder: agreement with people, tests of codebook use, and drift of its endpoint."""
-    from labels.output.drafts import write_whole
+    from labels.output.drafts import check_file, write_whole
     from labels.sampling.model_coders import known_coder
     from trainer.active.llm.human_comparison import human_agreement, human_labels
 
+    if json_file is not None:
+        check_file(json_file)
     with opened_store(store, codebook) as (opened, book, settings):
         known = known_coder(opened, name)
         humans = human_labels(opened, book)

@@ -21,12 +21,13 @@ from labels.gold import resolve
 from labels.records import Annotation
 from labels.sampling.model_coders import ModelCoder, facts_of_answer, model_coder
 from labels.store import Store, now
+from tests.conftest import make_examples
 from tests.end_to_end.conftest import COMMUNIQUE, heed_interrupts
 from tests.labels.cli.running import contents, run
 from tests.lazy import needed
 from tests.trainer.active.llm.conftest import KEY, by_words, small_codebook, write_settings
 from tests.trainer.active.llm.misbehaving_server import MisbehavingServer
-from tests.trainer.conftest import plain_codebook
+from tests.trainer.conftest import fill_store, plain_codebook
 from trainer.data.splits import Split
 
 needed("openai")
@@ -376,14 +377,15 @@ def test_a_codebook_that_exceeds_the_context_is_one_line_and_nothing_is_recorded
     server.always = "context"
     book = plain_codebook(*(f"label-{number}" for number in range(60)))
     Path("book.toml").write_text(dump_codebook(book), encoding="utf-8")
+    fill_store(Path("new.db"), book, make_examples(4), annotate=False)
     before = contents()
-    said = code(exit_code=1)
+    said = code("--store", "new.db", exit_code=1)
     assert "exceeds the context of model 'word-model'" in said
     assert "Use --short" in said
     assert len(server.requests) == 1
     after = contents()
     assert after.keys() == before.keys()
-    assert after["s.db"] == before["s.db"]
+    assert after["new.db"] == before["new.db"]
 
 
 def test_one_text_that_exceeds_the_context_is_no_answer(coded: list[str], server: MisbehavingServer) -> None:
@@ -393,6 +395,12 @@ def test_one_text_that_exceeds_the_context_is_no_answer(coded: list[str], server
     assert "Answers: 23" in said
     assert "no answer: 1" in said
     assert "exceeds the context" in said
+
+
+def test_a_codebook_unrelated_to_the_decisions_sends_nothing(coded: list[str], server: MisbehavingServer) -> None:
+    Path("book.toml").write_text(dump_codebook(plain_codebook("threat")), encoding="utf-8")
+    assert "codebook" in code(exit_code=2)
+    assert server.requests == []
 
 
 @pytest.mark.parametrize(
