@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
@@ -159,12 +159,11 @@ def in_parallel(
     """
     context = copy_context()  # with the sink of progress reports, which threads do not inherit
     failure: BaseException | None = None
-    writes: deque[Future[None]] = deque()
     with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(workers, thread_name_prefix="llm") as pool:
 
         def work(key: Key) -> None:
-            answer = ask(key)
-            writes.append(writer.submit(context.run, record, key, answer))
+            # Until its answer is recorded, a request counts as under way.
+            writer.submit(context.run, record, key, ask(key)).result()
 
         running: set[Future[None]] = set()
         while True:
@@ -175,24 +174,12 @@ def in_parallel(
                     break
                 wait(running, return_when=FIRST_COMPLETED)
                 done = {future for future in running if future.done()}
-                failure = failure or _failure(done) or _failure(_finished(writes))
+                failure = failure or next((error for one in done if (error := one.exception()) is not None), None)
                 running -= done
             except KeyboardInterrupt as interrupt:
                 failure = failure or interrupt
-    failure = failure or _failure(writes)
     if failure is not None:
         raise failure
-
-
-def _finished(writes: deque[Future[None]]) -> Iterator[Future[None]]:
-    """Take the finished ones from the beginning: they finish in order."""
-    while writes and writes[0].done():
-        yield writes.popleft()
-
-
-def _failure(done: Iterable[Future[None]]) -> BaseException | None:
-    """The first error of finished requests, or of recording their answers."""
-    return next((error for future in done if (error := future.exception()) is not None), None)
 
 
 def refused(error: RefusedTextError) -> Answer:

@@ -25,6 +25,7 @@ from tests.trainer.active.llm.misbehaving_server import MisbehavingServer
 from tests.trainer.conftest import fill_store
 from trainer.config.experiment import parse_experiment
 from trainer.data.dataset import load_dataset
+from trainer.estimate.given.material import Sources
 from trainer.estimate.sources import estimate, plan_audit
 
 needed("openai")
@@ -178,7 +179,7 @@ def test_a_model_coder_is_a_surrogate_for_estimates_and_audits(coded: list[str],
         (draw,) = store.designs.samples()
         strata = {item.stratum: item.stratum_size for item in draw.items}
         found = estimate(store=store, model="llm:words")
-        plan = plan_audit(store=store, model="llm:words", width=0.2)
+        plan = plan_audit(Sources(store=store, model="llm:words"), width=0.2)
     assert len(unanswered) == 3
     assert strata["no answer"] == 3
     truth = {name: sum(name in one.labels for one in make_examples(60)) / 60 for name in ("aid", "truce")}
