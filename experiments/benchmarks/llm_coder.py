@@ -178,10 +178,10 @@ def prepare_store(path: Path, rows: Rows, chosen: Rows) -> None:
 
 
 def write_settings(work: Path, url: str, store: str, model: Path) -> None:
-    """Settings for this store and server; retries are off, so that failures show."""
+    """Settings for this store and server."""
     (work / "communique.toml").write_text(
         f'store = "{store}"\ncodebook = "{BOOK.resolve()}"\n\n[llm]\nbase_url = "{url}"\nmodel = "{model.resolve()}"\n'
-        'answer = "names"\nconcurrency = 1\ntimeout = 600\nretries = 0\nanswer_tokens = 16\n'
+        'answer = "names"\nconcurrency = 1\ntimeout = 600\nretries = 5\nanswer_tokens = 16\n'
         "price_in = 0.0\nprice_out = 0.0\n",
         encoding="utf-8",
     )
