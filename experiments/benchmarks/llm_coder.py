@@ -36,17 +36,74 @@ from urllib.request import urlopen
 import numpy as np
 from estimates import Gold, resample
 
-from labels.codebook.schema import load_codebook
+from labels.codebook.schema import Codebook, parse_codebook
 from labels.records import Annotation, Document, Sentence
 from labels.sampling.model_coders import known_coder
 from labels.store import Store, now
 from trainer.data.splits import Split
 
-BOOK = Path(__file__).with_name("police_events.toml")
 FEWEST, PILOT = 200, 10
 AUDITS, AUDIT_SIZE, POPULATION = 2000, 500, 20_000
 LATENCY, REQUESTS, WORKERS = 0.1, 400, 8
 Rows = list[dict[str, Any]]
+
+
+BOOK = """
+# A codebook for india_police_events (Halterman et al. 2021), from the questions that its annotators answered. The
+# examples are invented.
+name = "police-events"
+version = "1"
+description = "What police did, sentence by sentence, in news about communal violence in Gujarat in March 2002."
+rules = [
+    "Code what the sentence says that police did. Soldiers and paramilitary forces are not police.",
+    "An action that is only planned, demanded or denied does not count.",
+]
+
+[[labels]]
+name = "any_action"
+definition = "Police did anything at all, including each of the other actions."
+include = ["Police are said to have done something, such as patrolling, searching, investigating or speaking"]
+exclude = ["Police are only mentioned", "Others did something to police"]
+examples = [{ text = "Police escorted the convoy to the station." }]
+counterexamples = [{ text = "Residents complained that the police station was too far away." }]
+
+[[labels]]
+name = "arrest"
+definition = "Police arrested, detained or took somebody into custody."
+include = ["Somebody was arrested or detained by police"]
+exclude = ["Somebody was charged or sentenced by a court"]
+examples = [{ text = "Police detained forty people after the clashes." }]
+counterexamples = [{ text = "The court sentenced two men to prison." }]
+
+[[labels]]
+name = "fail"
+definition = "Police failed to act, or stood by while others were violent."
+include = ["Police did not intervene, arrived too late or refused to help"]
+exclude = ["Police acted without success"]
+examples = [{ text = "Policemen watched as the shops were burned." }]
+counterexamples = [{ text = "Police could not disperse the crowd with tear gas." }]
+
+[[labels]]
+name = "force"
+definition = "Police used force: tear gas, batons, shots or other violence."
+include = ["Police fired, beat people, or used tear gas or batons"]
+exclude = ["Threats of force"]
+examples = [{ text = "Police fired tear gas at the mob." }]
+counterexamples = [{ text = "The mob threw stones at policemen." }]
+
+[[labels]]
+name = "kill"
+definition = "Police killed somebody."
+include = ["Somebody died by the action of police"]
+exclude = ["Somebody was killed by others"]
+examples = [{ text = "Two men were killed when police opened fire." }]
+counterexamples = [{ text = "Three people were stabbed to death in the old city." }]
+"""
+
+
+def codebook() -> Codebook:
+    """The codebook of the set."""
+    return parse_codebook(BOOK, "police-events.toml")
 
 
 def communique(work: Path, *words: str) -> str:
@@ -145,7 +202,7 @@ def teachers(rows: Rows, without: Rows) -> Rows:
 def fill(path: Path, rows: Rows) -> list[str]:
     """Write a store with the sentences, and the set's labels as the decisions of one annotator; the sentences' ids."""
     ids: list[str] = []
-    book = load_codebook(BOOK)
+    book = codebook()
     documents: dict[str, Rows] = {}
     for row in rows:
         documents.setdefault(row["document_id"], []).append(row)
@@ -178,9 +235,10 @@ def prepare_store(path: Path, rows: Rows, chosen: Rows) -> None:
 
 
 def write_settings(work: Path, url: str, store: str, model: Path) -> None:
-    """Settings for this store and server."""
+    """Settings for this store and server, and the codebook."""
+    (work / "police-events.toml").write_text(BOOK, encoding="utf-8")
     (work / "communique.toml").write_text(
-        f'store = "{store}"\ncodebook = "{BOOK.resolve()}"\n\n[llm]\nbase_url = "{url}"\nmodel = "{model.resolve()}"\n'
+        f'store = "{store}"\ncodebook = "police-events.toml"\n\n[llm]\nbase_url = "{url}"\nmodel = "{model.resolve()}"\n'
         'answer = "names"\nconcurrency = 1\ntimeout = 600\nretries = 5\nanswer_tokens = 16\n'
         "price_in = 0.0\nprice_out = 0.0\n",
         encoding="utf-8",
@@ -240,7 +298,7 @@ def throughput(work: Path, rows: Rows) -> list[tuple[float, float]]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     settings = LanguageModel(base_url=url, model="m", concurrency=WORKERS, answer="names")
-    prompt = Prompt(load_codebook(BOOK), short=True, form="names")
+    prompt = Prompt(codebook(), short=True, form="names")
     path = work / "throughput.db"
     path.unlink(missing_ok=True)
     fill(path, rows[:REQUESTS])
@@ -286,7 +344,7 @@ def with_surrogate(store: Store, name: str, labels: tuple[str, ...]) -> tuple[Go
 
 def coverage_rows(store: Store, name: str) -> list[str]:
     """Coverage and width by label and design."""
-    labels = load_codebook(BOOK).label_names
+    labels = codebook().label_names
     corpus, distinct = with_surrogate(store, name, labels)
     rows = [
         f"{AUDITS:,} audits of {AUDIT_SIZE} sentences each, from {POPULATION:,} sentences that were drawn with "

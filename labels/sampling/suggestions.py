@@ -78,8 +78,8 @@ def choose_model(store: Store, codebook: Codebook, wanted: str = "") -> ScoringM
         which = f"model '{wanted}'" if wanted else "any model"
         raise InputError(
             f"{store.name}: there are no scores by {which} (models with scores: {known}). "
-            f"Write scores with `{command('score', 'ARTEFACT', store=store.name)}`, or ask a language model with "
-            f"`{command('llm', 'code', store=store.name)}`."
+            f"Write scores with `{command('score', 'ARTEFACT', store=store.name)}`, or name a language model that has "
+            f"coded ({MODEL_CODER}NAME)."
         )
     if found[0].labels != codebook.label_names:
         raise InputError(

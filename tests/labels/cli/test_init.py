@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from labels.codebook.schema import RESERVED_KEYS, Codebook, Label, load_codebook
-from labels.environment.settings import Settings, Team, load_settings
+from labels.environment.settings import LanguageModel, Settings, Team, load_settings
 from tests.labels.cli.running import refuse, succeed
 
 
@@ -16,7 +16,8 @@ def test_settings_and_codebook_are_complete_and_load(isolated: Path) -> None:
     assert "communique codebook check mine.toml" in printed
     assert load_settings() == Settings(codebook="mine.toml")
     written = Path("communique.toml").read_text(encoding="utf-8")
-    assert all(f"{one.name} = " in written for kind in (Settings, Team) for one in fields(kind) if one.name != "team")
+    keys = [one.name for kind in (Settings, Team, LanguageModel) for one in fields(kind)]
+    assert all(f"{key} = " in written for key in keys if key not in ("team", "llm"))
     assert load_codebook("mine.toml").label_names == ("aid_pledge", "ceasefire_call")
     book = Path("mine.toml").read_text(encoding="utf-8")
     names = {*Codebook.model_fields, *Label.model_fields} - {"labels"}
@@ -30,6 +31,9 @@ def test_every_commented_setting_is_valid(isolated: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(line.removeprefix("# ") if " = " in line else line for line in lines), encoding="utf-8")
     assert load_settings().team == Team(overlap=0.2, planted=0.05, experts=("eva",))
+    assert load_settings().llm == LanguageModel(
+        "http://localhost:8000/v1", "my-model", "OPENAI_API_KEY", "my-model", price_in=0.15, price_out=0.6
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["--codebook", "mine.toml"]])
