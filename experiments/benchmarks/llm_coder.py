@@ -238,7 +238,8 @@ def write_settings(work: Path, url: str, store: str, model: Path) -> None:
     """Settings for this store and server, and the codebook."""
     (work / "police-events.toml").write_text(BOOK, encoding="utf-8")
     (work / "communique.toml").write_text(
-        f'store = "{store}"\ncodebook = "police-events.toml"\n\n[llm]\nbase_url = "{url}"\nmodel = "{model.resolve()}"\n'
+        f'store = "{store}"\ncodebook = "police-events.toml"\n\n[llm]\nbase_url = "{url}"\n'
+        f'model = "{model.resolve()}"\n'
         'answer = "names"\nconcurrency = 1\ntimeout = 600\nretries = 5\nanswer_tokens = 16\n'
         "price_in = 0.0\nprice_out = 0.0\n",
         encoding="utf-8",
