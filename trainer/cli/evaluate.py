@@ -35,7 +35,7 @@ _MANY_LABELS = 12
 ArtefactArgument = Annotated[
     str,
     typer.Argument(
-        help="Folder of a run or an artefact, or an MLflow URI, e.g. models:/diplomatic-statements@champion."
+        help="Folder of a run or an artefact, an MLflow URI such as models:/diplomatic-statements@champion, or starter."
     ),
 ]
 

@@ -30,12 +30,13 @@ _STOPPED = 130
 """The exit code of a command that Ctrl-C ended, as shells give it."""
 
 OutputOption = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--out",
         "--output",
         "-o",
-        help="File to write: .jsonl, .csv or .parquet; with --engine ray, a folder of Parquet files.",
+        help="File to write: .jsonl, .csv or .parquet; with --engine ray, a folder of Parquet files "
+        "\\[default: predictions.jsonl].",
     ),
 ]
 InputsArgument = Annotated[
@@ -74,8 +75,8 @@ RestartOption = Annotated[bool, typer.Option("--restart", help="Begin again inst
 
 def predict(
     artefact: ArtefactArgument,
-    output: OutputOption,
     inputs: InputsArgument = None,
+    output: OutputOption = None,
     split: SplitOption = True,
     keep_boilerplate: BoilerplateOption = False,
     keep_quotes: KeepQuotesOption = False,
@@ -95,12 +96,14 @@ def predict(
     After an interruption, even a kill or a full disk, the same command continues where it stopped.
     """
     from trainer.model.model import read_manifest
+    from trainer.model.starter import STARTER_NOTE, is_starter
     from trainer.predict.bulk import Options, predict_corpus
     from trainer.predict.writing import documents_output
     from trainer.runs.tracking.registry import fetch_artefact
 
     if not inputs and not store:
         raise InputError("There is nothing to label. Name files or folders, or a label store with --store.")
+    output = output or _default_output()
     folder, names = fetch_artefact(artefact), tuple(name.strip() for name in columns.split(",") if name.strip())
     options = Options(split, keep_boilerplate, keep_quotes, text_column, for_spreadsheet, texts, names, by)
     with _telling_what_is_kept(), share_bar("Predicting") as show:
@@ -117,8 +120,17 @@ def predict(
             watch=lambda progress: show(progress.share, _pace(progress)),
         )
     print_predicted(report, read_manifest(folder), output, texts)
+    if is_starter(artefact):
+        console.print(STARTER_NOTE)
     if by == "document":
         console.print(f"One row per document is in {documents_output(output)}.")
+
+
+def _default_output() -> Path:
+    path = Path("predictions.jsonl")
+    if path.exists():
+        raise InputError(f"{path} exists already. Name another file with --out, or `--out {path}` to replace it.")
+    return path
 
 
 @contextmanager

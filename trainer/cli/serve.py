@@ -97,11 +97,11 @@ def serve(
         watch=watch,
     )
     if engine == "uvicorn":
-        run_server(source, options, _announce)
+        run_server(source, options, partial(_announce, artefact))
     else:
         from trainer.serving.replicas import Replicas, run_on_ray
 
-        run_on_ray(source, options, Replicas.parse(replicas or "1"), _announce)
+        run_on_ray(source, options, Replicas.parse(replicas or "1"), partial(_announce, artefact))
 
 
 def _refuse_other_engine(engine: Engine, workers: int, replicas: str | None) -> None:
@@ -111,5 +111,9 @@ def _refuse_other_engine(engine: Engine, workers: int, replicas: str | None) -> 
         raise InputError("--replicas needs --engine ray. Otherwise, use --workers.")
 
 
-def _announce(url: str, model: Model) -> None:
+def _announce(artefact: str, url: str, model: Model) -> None:
+    from trainer.model.starter import STARTER_NOTE, is_starter
+
+    if is_starter(artefact):
+        console.print(STARTER_NOTE)
     console.print(f"Serving {model.id} on {url}  (page: /, docs: /docs)")

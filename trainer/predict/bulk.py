@@ -18,6 +18,7 @@ from labels.errors import DataError, refuse_lone_string
 from labels.output.drafts import check_file, check_folder
 from labels.text.sentences import splitter_name
 from trainer.model.model import Model
+from trainer.model.starter import is_starter, starter_artefact
 from trainer.predict.blocks import Found, Reading, find_corpus, found_store
 from trainer.predict.flow import Flow, Progress
 from trainer.predict.job import Job, KeptTexts, open_job
@@ -215,7 +216,7 @@ def open_model(model: Model | str | Path) -> tuple[Model, Path | None]:
         ArtefactError: see `Model.load`.
     """
     if isinstance(model, str | Path):
-        folder = Path(model)
+        folder = starter_artefact() if is_starter(model) else Path(model)
         inside = folder / "artefact"
         folder = inside if (inside / "manifest.json").is_file() else folder
         return Model.load(folder), folder

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from labels.errors import ArtefactError, TrackingError, did_you_mean
+from trainer.model.starter import is_starter, starter_artefact
 from trainer.runs.tracking.connection import connect, first_line, mlflow_store, shown_store
 from trainer.runs.tracking.locations import describe_move
 from trainer.runs.tracking.tracker import ARTEFACT
@@ -92,15 +93,18 @@ def champion_runs() -> set[str]:
 
 
 def fetch_artefact(reference: str) -> Path:
-    """Return the local artefact folder for a path or an MLflow URI (`models:/...`, `runs:/...`).
+    """Return the local artefact folder for a path, an MLflow URI (`models:/...`, `runs:/...`) or `starter`.
 
-    A path may name the artefact folder or the folder of a run that contains it.
+    A path may name the artefact folder or the folder of a run that contains it. `starter` is the shipped model, unless
+    the current folder has a file or folder of that name.
 
     Raises:
         ArtefactError: MLflow has no model with this URI, its files are missing, or it does not contain an artefact.
         TrackingError: MLflow cannot be reached, or has no store yet.
     """
     if not reference.startswith(_SCHEMES):
+        if is_starter(reference):
+            return starter_artefact()
         path = Path(reference)
         return path / ARTEFACT if (path / ARTEFACT / "manifest.json").is_file() else path
     connect(create=False)
