@@ -7,13 +7,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from labels.codebook.schema import load_codebook
 from labels.errors import ArtefactError
+from trainer.cli import app
 from trainer.environment import STARTER_CODEBOOK, shipped
 from trainer.model import starter
 from trainer.model.model import MANIFEST, Model
 from trainer.model.starter import FILE, LARGEST, WEIGHTS, is_starter, pack, starter_artefact, unpack
+from trainer.predict.bulk import predict_files
 from trainer.runs.tracking.registry import fetch_artefact
 
 PACKED = shipped("seeds") / FILE
@@ -95,3 +98,25 @@ def test_an_altered_file_is_refused(tmp_path: Path) -> None:
         pass
     with pytest.raises(ArtefactError, match="altered"):
         unpack(tmp_path / "empty.zip", tmp_path / "artefact")
+
+
+def test_predict_needs_neither_a_model_nor_an_output(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("article.txt").write_text("Oslo will send ten more tanks to Kyiv, the minister said.\n", encoding="utf-8")
+    done = CliRunner().invoke(app, ["predict", "starter", "article.txt"])
+    assert done.exit_code == 0, done.output
+    assert "learned from invented articles only" in " ".join(done.output.split())
+    assert '"labels": ["aid_pledge"]' in Path("predictions.jsonl").read_text(encoding="utf-8")
+
+    again = CliRunner().invoke(app, ["predict", "starter", "article.txt"])
+    assert again.exit_code != 0
+    assert "predictions.jsonl exists already. Name another file with --out" in " ".join(again.output.split())
+    assert CliRunner().invoke(app, ["predict", "starter", "article.txt", "--out", "predictions.jsonl"]).exit_code == 0
+
+
+def test_the_python_interface_takes_the_name(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("article.txt").write_text("Rain fell for most of the morning in the valley.\n", encoding="utf-8")
+    assert predict_files("starter", ["article.txt"], "out.jsonl").sentences == 1
