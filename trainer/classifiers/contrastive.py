@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from labels.environment.progress import report_progress
+from labels.environment.progress import progress_stage, report_progress
 from labels.errors import DivergedError
 from labels.records import Example
 from labels.unicode import undivided
 from trainer.calibration.calibration import Bools
 from trainer.classifiers.base import fitted, label_matrix
+from trainer.classifiers.pseudo_labels import label_sets, measure_gain, sample_pool, surest
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import ContrastiveSection
-from trainer.encoders.embeddings import best_device
+from trainer.encoders.embeddings import Embedder, best_device, cached_encode, normalised
 
 if TYPE_CHECKING:
     import torch
@@ -143,17 +144,46 @@ class ContrastiveClassifier(TransformerClassifier):
 
     _kind = "contrastive"
     _section: ContrastiveSection
+    unlabelled: Sequence[str] = ()
 
     def fit(self, examples: Sequence[Example], validation: Sequence[Example]) -> Self:
         """Tune the encoder, then fit the head; `validation` is not used.
 
-        If no two examples share a label, there is nothing to contrast, and the encoder is left unchanged.
+        If no two examples share a label, there is nothing to contrast, and the encoder is left unchanged. With
+        `unlabelled` texts, the surest of them get labels by `pseudo_labels`, and everything is fitted again to both.
 
         Raises:
             EncoderError: the encoder cannot be found or opened.
             ExperimentError: all examples are of one class, or `keep_layers` exceeds the encoder's number of layers.
             DivergedError: the loss became infinite or NaN.
         """
+        self._fit_once(examples)
+        if self.unlabelled and (more := self._labelled_pool(examples)):
+            self._fit_once([*examples, *more])
+        return self
+
+    def _labelled_pool(self, examples: Sequence[Example]) -> list[Example]:
+        """Label the surest of the unlabelled texts; none if cross-validated accuracy on the examples falls."""
+        texts, pool = [example.text for example in examples], sample_pool(self.unlabelled, self._seed)
+        sets, classes = label_sets(examples)
+        # The tuned encoder has learned the examples, so only the plain one can tell whether spreading labels is right.
+        name, pooling = self._section.encoder, self._section.pooling
+        plain = Embedder(name, pooling=pooling, max_length=self._section.max_length)
+        with progress_stage("Unlabelled"):
+            vectors = cached_encode(plain, [*texts, *pool])
+            before, after = vectors[: len(texts)], vectors[len(texts) :]
+            gain = measure_gain(before, classes, after, C=self._section.C, seed=self._seed)
+            figures = f"cross-validated accuracy {gain.alone:.3f} without them, {gain.with_pool:.3f} with them"
+            if gain.is_loss:
+                self.notes += (f"unlabelled texts were not used: {figures}",)
+                return []
+            rows, said = surest(normalised(self.embed(texts)), classes, normalised(self.embed(pool)))
+        self.notes += (f"train also has {len(rows)} of {len(pool)} unlabelled texts, labelled by the model: {figures}",)
+        found = zip(rows.tolist(), said.tolist(), strict=True)
+        return [Example(f"unlabelled-{row}", f"unlabelled-{row}", pool[row], sets[number]) for row, number in found]
+
+    def _fit_once(self, examples: Sequence[Example]) -> None:
+        """Tune a new encoder, then fit the head."""
         import torch
 
         targets, gold = self._targets(examples), label_matrix(examples, self.labels)
@@ -168,7 +198,6 @@ class ContrastiveClassifier(TransformerClassifier):
         if not np.isfinite(vectors).all():
             raise DivergedError(steps, steps)
         network.set_head(self._fit_layer(vectors, targets, examples))
-        return self
 
     def _n_steps(self, gold: Bools) -> int:
         """Return the number of steps for `passes` over the examples, limited; 0 if no two examples share a label."""

@@ -99,6 +99,7 @@ class ContrastiveSection(_EncoderSection):
     C: Positive = 10.0
     class_weight: Literal["balanced", "none"] = "balanced"
     keep_layers: Annotated[int, Field(ge=0)] = 0
+    unlabelled: str = "none"
 
 
 class FinetuneSection(_EncoderSection):

@@ -90,7 +90,8 @@ class EmbeddingClassifier(_EncoderClassifier):
 class ContrastiveClassifier(_EncoderClassifier):
     """A sentence encoder tuned by contrastive learning, with logistic regression on its sentence vectors.
 
-    Texts with the same label get similar vectors. Suited to a few labelled texts per label.
+    Texts with the same label get similar vectors. Suited to a few labelled texts per label. `unlabelled` is a file or
+    folder, or "store", with texts without labels: the model labels the surest of them, and also learns from these.
     """
 
     kind: str = "contrastive"
@@ -108,6 +109,7 @@ class ContrastiveClassifier(_EncoderClassifier):
     C: float = 10.0
     class_weight: Literal["balanced", "none"] = "balanced"
     keep_layers: int = 0
+    unlabelled: str = "none"
 
 
 @dataclass(eq=False, repr=False)
