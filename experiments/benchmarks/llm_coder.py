@@ -44,7 +44,7 @@ from trainer.data.splits import Split
 
 FEWEST, PILOT = 200, 10
 AUDITS, AUDIT_SIZE, POPULATION = 2000, 500, 20_000
-LATENCY, REQUESTS, WORKERS = 0.1, 400, 8
+LATENCY, REQUESTS, WORKERS = 0.5, 160, 8
 Rows = list[dict[str, Any]]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
@@ -149,21 +149,29 @@ def _made(
 
 
 def in_parallel(
-    ask: Callable[[Key], Answer], keys: Iterator[Key], workers: int, record: Callable[[Key, Answer], None]
+    ask: Callable[[Key], Answer], keys: Iterator[Key], workers: int, record: Callable[[list[tuple[Key, Answer]]], None]
 ) -> None:
-    """Ask about keys as they are yielded, at most `workers` at a time, and record each answer as soon as it arrives.
+    """Ask about keys as they are yielded, at most `workers` at a time, and record answers as soon as they arrive.
 
-    Answers are recorded by a thread of their own, which Ctrl-C cannot interrupt. If an error occurs or Ctrl-C is
-    pressed, nothing further is asked, and the answers to requests under way are recorded before the exception is
-    raised.
+    Answers are recorded by a thread of their own, which Ctrl-C cannot interrupt; those that arrive together are
+    recorded together. If an error occurs or Ctrl-C is pressed, nothing further is asked, and the answers to requests
+    under way are recorded before the exception is raised.
     """
     context = copy_context()  # with the sink of progress reports, which threads do not inherit
     failure: BaseException | None = None
+    arrived: deque[tuple[Key, Answer]] = deque()
+
+    def write() -> None:
+        answers = [arrived.popleft() for _ in range(len(arrived))]
+        if answers:  # otherwise the call before this one has recorded them
+            record(answers)
+
     with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(workers, thread_name_prefix="llm") as pool:
 
         def work(key: Key) -> None:
+            arrived.append((key, ask(key)))
             # Until its answer is recorded, a request counts as under way.
-            writer.submit(context.run, record, key, ask(key)).result()
+            writer.submit(context.run, write).result()
 
         running: set[Future[None]] = set()
         while True:
@@ -254,10 +262,11 @@ def ask_all(endpoint: Endpoint, questions: Sequence[Question], journal: Journal,
         except RefusedTextError as error:
             return refused(error)
 
-    def record(question: Question, answer: Answer) -> None:
+    def record(answers: list[tuple[Question, Answer]]) -> None:
         nonlocal done
-        journal.keep(question, answer)
-        done += 1
+        for question, answer in answers:
+            journal.keep(question, answer)
+        done += len(answers)
         report_progress(stage, done, total)
 
     in_parallel(ask, iter(open_.values()), endpoint.settings.concurrency, record)

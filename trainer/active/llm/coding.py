@@ -198,6 +198,7 @@ class _Recorder:
         self._store, self._coder, self._total = store, coder, total
         self._numbers = {one.id: one.number for one in store.designs.corpus()}
         self._waiting: set[str] = set()
+        self._described = False
         self.outcome = Outcome()
 
     def marked(self, sentences: Sequence[Sentence], plan: CodingPlan, budget: Budget) -> Iterator[Sentence]:
@@ -216,19 +217,20 @@ class _Recorder:
                 self._waiting.add(sentence.id)
                 yield sentence
 
-    def record(self, sentence: Sentence, answer: Answer) -> None:
-        """Record an answer as an event and, if there is one, its scores."""
+    def record(self, answers: list[tuple[Sentence, Answer]]) -> None:
+        """Record answers as events and, for those with labels, scores."""
         if not self._recorded:
             self._store.codebooks.add(self._coder.prompt.codebook)
-        self._store.events.add([self._event(sentence.id, answer)])
-        if answer.labels is None:
-            self.outcome.unanswered[answer.problem] += 1
-        else:
-            self._score({sentence.id: answer.probabilities})
-            self.outcome.answered += 1
-            self.outcome.labelled += bool(answer.labels)
-        self.outcome.spent.add(answer)
-        self._waiting.discard(sentence.id)
+        self._store.events.add([self._event(sentence.id, answer) for sentence, answer in answers])
+        self._score({one.id: answer.probabilities for one, answer in answers if answer.labels is not None})
+        for sentence, answer in answers:
+            if answer.labels is None:
+                self.outcome.unanswered[answer.problem] += 1
+            else:
+                self.outcome.answered += 1
+                self.outcome.labelled += bool(answer.labels)
+            self.outcome.spent.add(answer)
+            self._waiting.discard(sentence.id)
         report_progress("Asking", self._recorded, self._total)
 
     @property
@@ -258,11 +260,10 @@ class _Recorder:
             return
         book = self._coder.prompt.codebook
         thresholds = () if book.exclusive else (THRESHOLD,) * len(book.labels)
-        self._store.scores.add_model(
-            ScoringModel(
-                self._coder.name, LLM, book.label_names, thresholds, book.exclusive, book.hash, created_at=now()
-            )
-        )
+        if not self._described:
+            own = (self._coder.name, LLM, book.label_names, thresholds, book.exclusive, book.hash)
+            self._store.scores.add_model(ScoringModel(*own, created_at=now()))
+            self._described = True
         values = np.array(list(scores.values()), dtype=np.float32)
         sure = uncertainty(values, thresholds=thresholds, exclusive=book.exclusive, allow_none=book.allow_none)
         columns = (values.tolist(), sure.entropy.tolist(), sure.margin.tolist(), sure.top.tolist())
