@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ from trainer.encoders.encoder import bundled_encoder
 from trainer.environment import silence_libraries
 
 SETS = ("customer_reviews", "ag_news", "trec", "cameo_class", "banking77")
-METHODS = ("embedding", "contrastive", "contrastive + pool", "setfit")
+POOLED = "contrastive + pool"
+METHODS = ("embedding", "contrastive", POOLED, "setfit")
 POOL = 2000
 """Most texts without labels: the other train texts of the set."""
 SETFIT_STEPS = {"banking77": 500}
@@ -82,7 +84,7 @@ def measure(arguments: argparse.Namespace, name: str, shots: int, seed: int, met
         return
     codebook, train, test = read_set(arguments.folder, name)
     sample = few_shot(train, shots, seed)
-    pool = other_texts(train, sample, seed) if method == "contrastive + pool" else []
+    pool = other_texts(train, sample, seed) if method == POOLED else []
     predicted, seconds = METHOD[method](codebook, sample, [example.text for example in test], seed, name, pool)
     gold = label_matrix(test, codebook.label_names).argmax(axis=1)
     row = {"set": name, "shots": shots, "seed": seed, "method": method, "seconds": seconds}
@@ -155,7 +157,7 @@ def setfit(
     return np.asarray(model.predict(list(texts))), seconds
 
 
-METHOD = {"embedding": embedding, "contrastive": contrastive, "contrastive + pool": contrastive, "setfit": setfit}
+METHOD = {"embedding": embedding, "contrastive": contrastive, POOLED: contrastive, "setfit": setfit}
 
 
 def report(arguments: argparse.Namespace) -> None:
@@ -165,7 +167,8 @@ def report(arguments: argparse.Namespace) -> None:
         row = json.loads(path.read_text(encoding="utf-8"))
         cell = cells.setdefault((row["shots"], row["set"]), {method: {} for method in METHODS})
         cell[row["method"]][row["seed"]] = row
-    packages = ", ".join(f"{name} {version(name)}" for name in ("setfit", "torch", "transformers", "scikit-learn"))
+    named = ("setfit", "torch", "transformers", "scikit-learn")
+    packages = ", ".join(f"{name} {version(name)}" for name in named if name != "setfit" or find_spec(name))
     lines = [
         "# Few labels",
         "",
@@ -174,11 +177,12 @@ def report(arguments: argparse.Namespace) -> None:
         f"{platform.python_version()}, {platform.machine()}, no GPU, CPU time of one thread. Accuracy in points; "
         "differences are `contrastive` minus the other method, as means over samples with the 95% interval of a paired "
         f"t test. SetFit has its default settings, except for `max_steps={SETFIT_STEPS['banking77']}` on banking77, "
-        "which is not part of the summary.",
+        "which is not part of the summary. `contrastive + pool` also has up to "
+        f"{POOL:,} of the other train texts, without labels.",
         "",
-        f"| set | shots | samples | {' | '.join(METHODS)} | minus setfit | minus embedding | seconds: setfit / "
-        "contrastive |",
-        "| --- | ---: | ---: |" + " ---: |" * (len(METHODS) + 3),
+        f"| set | shots | samples | {' | '.join(METHODS)} | minus setfit | minus embedding | with pool minus "
+        "contrastive | with pool minus setfit | seconds: setfit / contrastive |",
+        "| --- | ---: | ---: |" + " ---: |" * (len(METHODS) + 5),
     ]
     lines += [line(name, shots, cell) for (shots, name), cell in sorted(cells.items())]
     lines += ["", *summary([cell for (_, name), cell in cells.items() if name not in SETFIT_STEPS])]
@@ -192,14 +196,15 @@ def line(name: str, shots: int, cell: Cell) -> str:
     samples = f"{n} (setfit {len(cell['setfit'])})" if len(cell["setfit"]) not in (0, n) else str(n)
     means = [f"{100 * np.mean([row['accuracy'] for row in own.values()]):.1f}" if own else "" for own in cell.values()]
     pairs = {other: paired(cell, other) for other in ("setfit", "embedding")}
-    gaps = [difference(np.array([ours["accuracy"] - row["accuracy"] for ours, row in both])) for both in pairs.values()]
+    compared = [*pairs.values(), *(paired(cell, other, POOLED) for other in ("contrastive", "setfit"))]
+    gaps = [difference(np.array([ours["accuracy"] - row["accuracy"] for ours, row in both])) for both in compared]
     ratio = f"{1 / share_of_time(pairs['setfit']):.1f}" if pairs["setfit"] else ""
     return f"| {name} | {shots} | {samples} | " + " | ".join([*means, *gaps, ratio]) + " |"
 
 
-def paired(cell: Cell, other: str) -> list[tuple[Row, Row]]:
-    """The results of `contrastive` and of another method, for the samples with results of both methods."""
-    return [(cell["contrastive"][seed], row) for seed, row in cell[other].items() if seed in cell["contrastive"]]
+def paired(cell: Cell, other: str, ours: str = "contrastive") -> list[tuple[Row, Row]]:
+    """The results of one of our methods and of another method, for the samples with results of both methods."""
+    return [(cell[ours][seed], row) for seed, row in cell[other].items() if seed in cell[ours]]
 
 
 def share_of_time(pairs: Sequence[tuple[Row, Row]]) -> float:

@@ -150,8 +150,9 @@ class CascadeClassifier(Classifier):
     def _build(self) -> list[Classifier]:
         """Return the unfitted classifiers, the cheapest first."""
         built = [base.build_classifier(section, self._codebook, self._seed) for section in self._section.members]
-        if isinstance(built[-1], base.ResumableClassifier):
-            built[-1].checkpoints = self.checkpoints
+        expensive = built[-1]
+        if isinstance(expensive, base.ResumableClassifier):
+            expensive.checkpoints = self.checkpoints
         return built
 
     def _calibrate(
