@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from estimates import DESIGNS, Gold, audits, read_corpus
 
+from labels.errors import InputError
 from trainer.estimate.estimators import Floats, Ints
 from trainer.estimate.regression import Coefficients, Family, Labelled, fit, pseudo_outcomes
 
@@ -66,7 +67,11 @@ def measure(corpus: Gold, label: str, design: str, family: Family, times: int, s
         chosen = generator.integers(n, size=n)
         rows = np.concatenate([by_document[one] for one in chosen])
         documents = np.repeat(np.arange(n), [len(by_document[one]) for one in chosen])
-        for name, found in fitted(corpus.rows(rows), x[rows], documents, i, design, family, generator, number).items():
+        try:
+            made = fitted(corpus.rows(rows), x[rows], documents, i, design, family, generator, number)
+        except InputError:  # a logit of a rare label may have no solution
+            continue
+        for name, found in made.items():
             low, high = found.intervals(0.95)
             tally.values[name].append(found.values)
             tally.covered[name].append((low <= truth) & (truth <= high))
