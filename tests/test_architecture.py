@@ -87,6 +87,7 @@ def test_importing_the_packages_loads_no_heavy_library() -> None:
     skipped = ("trainer.model.pyfunc",)
     lazy = (
         "trainer.classifiers.network",
+        "trainer.classifiers.students.distillation",
         "trainer.classifiers.training",
         "trainer.runs.estimator",
         "trainer.runs.kinds",

@@ -25,8 +25,7 @@ import numpy as np
 from labels.sampling.allocation import audit_shares
 from labels.sampling.drawing import AUDIT_EDGES
 from trainer.estimate.arrays import Items
-from trainer.estimate.bounds import score_interval
-from trainer.estimate.coverage import RARE
+from trainer.estimate.coverage import RARE, score_interval
 from trainer.estimate.estimators import Bools, Corpus, Floats, Ints, Sample, sums_by
 from trainer.estimate.plans import FIRST_LOOK, allocation, plan_sample, strata_of
 from trainer.estimate.shares import Documents, estimate_shares

@@ -29,7 +29,7 @@ from full_data import described, run_folder
 from public_sets import peak
 
 from labels.errors import ArtefactError
-from trainer.classifiers.cascade import CascadeClassifier
+from trainer.classifiers.cascades.cascade import CascadeClassifier
 from trainer.data.dataset import load_dataset
 from trainer.environment import silence_libraries
 from trainer.model.export import export_artefact

@@ -19,8 +19,8 @@ import numpy as np
 from estimates import DESIGNS, Gold, audits, read_corpus
 
 from labels.errors import InputError
-from trainer.estimate.estimators import Floats, Ints
-from trainer.estimate.regression import Coefficients, Family, Labelled, fit, pseudo_outcomes
+from trainer.estimate.estimators import Bools, Floats, Ints
+from trainer.estimate.regressions.regression import Coefficients, Family, Labelled, fit, pseudo_outcomes
 
 COVARIATES = ("intercept", "model_errors", "gold_related", "noise")
 LABELS = ("any_action", "arrest")
@@ -33,7 +33,7 @@ class Tally:
     """Sums over draws, by method and coefficient: estimates, squares, covered, standard errors and widths."""
 
     values: dict[str, list[Floats]]
-    covered: dict[str, list[Floats]]
+    covered: dict[str, list[Bools]]
     errors: dict[str, list[Floats]]
 
 

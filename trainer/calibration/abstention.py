@@ -210,7 +210,7 @@ def _made(
 
 
 def _exclusive_abstention(found: Evidence, calibration: Calibration, risk: Risk) -> Abstention:
-    certain = certainties(found.probabilities, calibration)
+    certain = certainties(found.probabilities, calibration).astype(np.float64)
     wrong = (calibration.decide(found.probabilities) != found.gold).any(axis=1)
     cut, whole = certified_cut(certain, wrong, found.groups, risk)
     if cut is None:

@@ -42,8 +42,7 @@ class LabelledSample:
 
     Attributes:
         probabilities, gold: of shape (n, labels).
-        weights: what each sentence stands for in the corpus, above 0, of shape (n,).
-        groups: number of the document of each sentence, of shape (n,).
+        weights, groups: what each sentence stands for in the corpus (above 0), and its document's number, each (n,).
         names: of the labels.
         prevalence: known shares of labels in the corpus, each in (0, 1), which override those of the sample.
     """
@@ -291,7 +290,7 @@ def class_shares(prevalence: Mapping[str, float], names: tuple[str, ...], *, all
         )
     shares = [prevalence[name] for name in names]
     whole = [*shares, max(1 - sum(shares), 0.0)] if allow_none else shares
-    return np.clip(np.array(whole), _EPSILON, 1)
+    return np.array([min(max(share, _EPSILON), 1.0) for share in whole])
 
 
 def _refuse_unknown_start(name: str, own: LabelCalibration) -> None:

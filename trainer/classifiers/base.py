@@ -280,11 +280,11 @@ CLASSES = {
     "majority": "trainer.classifiers.baselines:MajorityClassifier",
     "keywords": "trainer.classifiers.baselines:KeywordsClassifier",
     "tfidf": "trainer.classifiers.tfidf:TfidfClassifier",
-    "static": "trainer.classifiers.static:StaticClassifier",
+    "static": "trainer.classifiers.students.static:StaticClassifier",
     "embedding": "trainer.classifiers.linear:EmbeddingClassifier",
     "contrastive": "trainer.classifiers.contrastive:ContrastiveClassifier",
     "finetune": "trainer.classifiers.finetune:FinetuneClassifier",
-    "cascade": "trainer.classifiers.cascade:CascadeClassifier",
+    "cascade": "trainer.classifiers.cascades.cascade:CascadeClassifier",
 }
 """Maps each built-in kind to `module:Class`, which is imported only when needed."""
 

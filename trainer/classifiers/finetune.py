@@ -124,7 +124,7 @@ class FinetuneClassifier(TransformerClassifier):
         """
         from transformers import set_seed
 
-        from trainer.classifiers.distillation import soft_targets, train_on_targets
+        from trainer.classifiers.students.distillation import soft_targets, train_on_targets
 
         set_seed(self._seed)  # before the network is built, because its head is initialised randomly
         with _encoder_of(teacher) as self._start:

@@ -54,7 +54,7 @@ SUBCOMMANDS = {
     "score": Subcommand("trainer.cli.counting.score:score", "runs/tfidf --embed"),
     "doubts": Subcommand("trainer.cli.doubts:doubts", "--kind embedding --limit 50 --queue"),
     "loop": Subcommand("trainer.cli.loop:loop", "--annotator ana --experiment tfidf --every 50"),
-    "track": Subcommand("trainer.cli.track:track", "runs/finetune runs/tfidf"),
+    "track": Subcommand("trainer.cli.choice.track:track", "runs/finetune runs/tfidf"),
     "leaderboard": Subcommand("trainer.cli.choice.leaderboard:leaderboard", "--experiment communique-demo"),
     "runs": Subcommand("trainer.cli.choice.runs:runs", "--sort -macro_f1 --csv runs.csv"),
     "predict": Subcommand("trainer.cli.predict:predict", "runs/finetune articles/ --out tagged.csv"),

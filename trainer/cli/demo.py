@@ -12,7 +12,7 @@ from labels.cli.terminal import console, progress_bars, table
 from labels.errors import counted
 from labels.unicode import visible
 from trainer.cli.choice.leaderboard import print_results
-from trainer.cli.track import report_untracked
+from trainer.cli.choice.track import report_untracked
 
 if TYPE_CHECKING:
     from rich.text import Text

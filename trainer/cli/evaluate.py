@@ -20,7 +20,7 @@ from labels.cli.terminal import (
     table,
 )
 from labels.errors import counted
-from trainer.cli.track import report_untracked
+from trainer.cli.choice.track import report_untracked
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -253,8 +253,8 @@ def _finish(folder: LoopFolder, settings: Settings) -> None:
     import os
 
     from labels.cli.terminal import progress_bars
+    from trainer.cli.choice.track import report_untracked
     from trainer.cli.evaluate import print_report
-    from trainer.cli.track import report_untracked
     from trainer.cli.train import print_saved
     from trainer.runs.rounds import finish_loop
 

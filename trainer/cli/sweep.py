@@ -12,8 +12,8 @@ import typer
 from labels.cli.terminal import OverwriteOption, console, number, print_next, progress_bars, table
 from labels.environment.settings import command
 from labels.errors import counted
+from trainer.cli.choice.track import report_untracked
 from trainer.cli.evaluate import print_report
-from trainer.cli.track import report_untracked
 from trainer.cli.train import ExperimentArgument, OutOption, SetOption, predict_command
 
 if TYPE_CHECKING:

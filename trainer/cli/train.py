@@ -24,8 +24,8 @@ from labels.cli.terminal import (
     table,
 )
 from labels.environment.settings import command
+from trainer.cli.choice.track import report_untracked
 from trainer.cli.evaluate import print_report
-from trainer.cli.track import report_untracked
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,8 +8,14 @@ from typing import Literal
 
 import numpy as np
 
-from trainer.estimate.bounds import effective_sizes, score_interval, student_quantile
-from trainer.estimate.coverage import FORMS, share_bounds, small_domains
+from trainer.estimate.coverage import (
+    FORMS,
+    effective_sizes,
+    score_interval,
+    share_bounds,
+    small_domains,
+    student_quantile,
+)
 from trainer.estimate.estimators import (
     Bools,
     Corpus,

@@ -15,14 +15,14 @@ from labels.errors import InputError, did_you_mean
 from labels.sampling.combination import NoSampleError
 from trainer.estimate.arrays import sentence_items
 from trainer.estimate.checking import Choices, Missing, check_paths, check_words, matched
+from trainer.estimate.combined.imputation import imputed_estimate
 from trainer.estimate.estimating import estimate_from
 from trainer.estimate.given.covariates import Question, RowUnit
 from trainer.estimate.given.domains import columns_for, groups_of
-from trainer.estimate.given.material import Given, Sources
-from trainer.estimate.imputation import imputed_estimate
+from trainer.estimate.given.opening import Given, Sources
 from trainer.estimate.plans import AuditPlan, Pilot, confidence_sequence, plan_sample, strata_of
-from trainer.estimate.regressing import Regressed, regress_from
-from trainer.estimate.regression import Family
+from trainer.estimate.regressions.regressing import Regressed, regress_from
+from trainer.estimate.regressions.regression import Family
 from trainer.estimate.results import Estimate, Figure, Unit
 from trainer.estimate.shares import Estimand
 

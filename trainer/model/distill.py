@@ -1,6 +1,6 @@
 """Distil a model into a small student: train it on the model's probabilities for texts without labels, and compare.
 
-The student is a fine-tuned encoder of a few layers, or static token vectors (`trainer.classifiers.static`).
+The student is a fine-tuned encoder of a few layers, or static token vectors (`trainer.classifiers.students.static`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from labels.output.folders import output_folder
 from labels.records import Example
 from trainer.calibration.calibration import Probabilities
 from trainer.classifiers.base import Classifier, Student, build_classifier, label_matrix
-from trainer.classifiers.members import thresholds_alone
+from trainer.classifiers.cascades.members import thresholds_alone
 from trainer.classifiers.transformer import TransformerClassifier
 from trainer.config.models import FinetuneSection, StaticSection
 from trainer.data.splits import group_examples

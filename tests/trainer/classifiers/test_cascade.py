@@ -18,7 +18,7 @@ from tests.trainer.conftest import gold_of, make_experiment, plain_codebook, tex
 from trainer.calibration.calibration import fit_multilabel
 from trainer.calibration.certificate import Certificate, LabelCertificate, upper_bound
 from trainer.classifiers.base import CalibratedClassifier, ResumableClassifier
-from trainer.classifiers.cascade import CascadeClassifier
+from trainer.classifiers.cascades.cascade import CascadeClassifier
 from trainer.classifiers.tfidf import TfidfClassifier
 from trainer.cli.evaluate import print_report
 from trainer.config.experiment import Experiment, load_experiment, parse_experiment
@@ -506,7 +506,7 @@ def test_a_transformer_is_the_expensive_model(tiny_encoder: Path, isolated: Path
 
 
 def test_a_cascade_can_be_calibrated_to_another_corpus(run: RunResult, tmp_path: Path) -> None:
-    from trainer.estimate.calibrating import calibrate
+    from trainer.estimate.adjusting.calibrating import calibrate
 
     examples = [
         replace(one, id=f"new-{one.id}", document_id=f"new-{one.document_id}", text=f"Later, {one.text}",

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from transformers import AutoTokenizer
 
 from labels.errors import ExperimentError
+from tests.lazy import Lazy
 from tests.trainer.conftest import examples_for, gold_of, plain_codebook, texts_of
 from trainer.classifiers.base import EncodingClassifier, Student
-from trainer.classifiers.static import StaticClassifier, principal_components, token_vectors
+from trainer.classifiers.students.static import StaticClassifier, principal_components, token_vectors
 from trainer.config.models import StaticSection
 from trainer.encoders.embeddings import Embedder
 
+AutoTokenizer = Lazy("transformers:AutoTokenizer")
 LABELS = ("aid", "truce", "threat")
 CODEBOOKS = {
     "multi-label": plain_codebook(*LABELS[:2]),

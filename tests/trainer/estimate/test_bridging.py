@@ -24,9 +24,9 @@ from tests.trainer.estimate.test_sources import (
     write,
 )
 from trainer.cli import app
-from trainer.estimate.bridging import bridge
-from trainer.estimate.given.coding import Coding, read_coding
-from trainer.estimate.imputation import combined_figure
+from trainer.estimate.combined.bridging import bridge
+from trainer.estimate.combined.imputation import combined_figure
+from trainer.estimate.given.compared import Coding, read_coding
 from trainer.estimate.published.saving import save_estimate
 from trainer.estimate.results import Figure
 from trainer.estimate.sources import estimate

@@ -16,7 +16,7 @@ from labels.records import Example
 from tests.conftest import make_examples
 from tests.trainer.conftest import TrackedRun, fill_store, write_examples
 from trainer.cli import app
-from trainer.estimate.calibrating import calibrate
+from trainer.estimate.adjusting.calibrating import calibrate
 from trainer.model.model import Model, read_manifest
 from trainer.predict.outcome import predict_rows
 from trainer.runs.run import RunResult

@@ -7,7 +7,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from trainer.estimate.bounds import exact_interval, score_interval
+from trainer.estimate.coverage import exact_interval, score_interval
 from trainer.estimate.estimators import (
     Corpus,
     Sample,

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from labels.errors import DataError, InputError
 from tests.trainer.estimate.test_sources import DRAWN, N, corpus, sampled, write
 from trainer.cli import app
-from trainer.estimate.given.material import Sources
-from trainer.estimate.regression import Family, Labelled, fit, pseudo_outcomes
+from trainer.estimate.given.opening import Sources
+from trainer.estimate.regressions.regression import Family, Labelled, fit, pseudo_outcomes
 from trainer.estimate.sources import regress
 
 Rows = list[dict[str, Any]]

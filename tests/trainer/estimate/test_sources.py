@@ -28,7 +28,7 @@ from tests.labels.store.builders import decision, model
 from tests.lazy import Lazy
 from trainer.cli import app
 from trainer.estimate.given.domains import period_of
-from trainer.estimate.given.material import Sources
+from trainer.estimate.given.opening import Sources
 from trainer.estimate.plans import confidence_sequence
 from trainer.estimate.published import saving
 from trainer.estimate.published.saving import load_estimate, save_estimate

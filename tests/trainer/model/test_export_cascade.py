@@ -18,7 +18,7 @@ from labels.errors import ArtefactError, DataError
 from labels.records import Example
 from tests.trainer.conftest import make_experiment, texts_of, tiny_section, write_examples
 from trainer.classifiers import onnx as network_graph
-from trainer.classifiers.cascade import CascadeClassifier
+from trainer.classifiers.cascades.cascade import CascadeClassifier
 from trainer.classifiers.onnx import OnnxNetwork
 from trainer.cli import app
 from trainer.model.export import ExportReport, export_artefact

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from labels.store.ingestion import ingest
     from trainer.data.corpus import load_gold, load_starter_corpus, measure_agreement, read_sentences, train_test_split
     from trainer.environment import shipped
-    from trainer.estimate.calibrating import calibrate
-    from trainer.estimate.given.material import Sources
+    from trainer.estimate.adjusting.calibrating import calibrate
+    from trainer.estimate.given.opening import Sources
     from trainer.estimate.results import Estimate
     from trainer.estimate.sources import estimate, regress
     from trainer.evaluation.report import Report
@@ -90,9 +90,9 @@ _PLACES = {
         "train_test_split",
     ),
     "trainer.environment": ("shipped",),
-    "trainer.estimate.calibrating": ("calibrate",),
+    "trainer.estimate.adjusting.calibrating": ("calibrate",),
     "trainer.estimate.results": ("Estimate",),
-    "trainer.estimate.given.material": ("Sources",),
+    "trainer.estimate.given.opening": ("Sources",),
     "trainer.estimate.sources": ("estimate", "regress"),
     "trainer.evaluation.report": ("Report",),
     "trainer.model.distill": ("distill",),

@@ -13,7 +13,7 @@ from labels.environment.settings import command, load_settings
 from labels.errors import InputError, counted
 
 if TYPE_CHECKING:
-    from trainer.estimate.given.material import Sources
+    from trainer.estimate.given.opening import Sources
     from trainer.estimate.plans import AuditPlan
 
 app = typer.Typer(no_args_is_help=True, help="Plan a labelled probability sample, and check its progress.")
@@ -203,7 +203,7 @@ def status(
 
 
 def _sources(predictions: Path | None, store: str | None, sample: Path | None, model: str, codebook: str) -> Sources:
-    from trainer.estimate.given.material import Sources
+    from trainer.estimate.given.opening import Sources
 
     book = load_settings(codebook=codebook).codebook if codebook else None
     return Sources(predictions, store, sample, model=model, codebook=book)

@@ -9,10 +9,10 @@ import typer
 
 from labels.cli.terminal import OverwriteOption, console, number, table
 from labels.errors import InputError, counted
-from trainer.estimate.bridging import Link
+from trainer.estimate.combined.bridging import Link
 
 if TYPE_CHECKING:
-    from trainer.estimate.bridging import Bridge
+    from trainer.estimate.combined.bridging import Bridge
     from trainer.estimate.results import Figure
 
 
@@ -46,8 +46,8 @@ def bridge(
     The shift is measured on sentences coded in both ways. Run this before you promote a new model.
     """
     from labels.output.folders import refuse_occupied
-    from trainer.estimate.bridging import bridge as make_bridge
-    from trainer.estimate.given.coding import read_coding
+    from trainer.estimate.combined.bridging import bridge as make_bridge
+    from trainer.estimate.given.compared import read_coding
     from trainer.estimate.published.saving import load_estimate, save_bridge
 
     if (before is None) != (after is None):

@@ -24,7 +24,7 @@ from trainer.cli.evaluate import ArtefactArgument
 
 if TYPE_CHECKING:
     from trainer.calibration.abstention import Abstention, Screening
-    from trainer.estimate.calibrated import CalibrationReport, LabelFigures
+    from trainer.estimate.adjusting.calibrated import CalibrationReport, LabelFigures
 
 _ERRORS = {
     "false-alarms": "wrong among the assigned labels",
@@ -108,7 +108,7 @@ def calibrate(
 
     The figures after calibration are cross-fitted by document. The artefact that is read never changes.
     """
-    from trainer.estimate.calibrating import calibrate as make_calibration
+    from trainer.estimate.adjusting.calibrating import calibrate as make_calibration
 
     if out is None:
         raise InputError("name the folder of the new artefact, e.g. --out runs/calibrated.")

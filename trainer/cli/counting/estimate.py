@@ -14,13 +14,13 @@ from labels.environment.settings import command, load_settings
 from labels.errors import InputError, counted
 from trainer.estimate.checking import Missing
 from trainer.estimate.given.covariates import RowUnit
-from trainer.estimate.regression import Family
+from trainer.estimate.regressions.regression import Family
 from trainer.estimate.results import Unit
 from trainer.estimate.shares import Estimand
 
 if TYPE_CHECKING:
-    from trainer.estimate.given.material import Sources
-    from trainer.estimate.regressing import Regression
+    from trainer.estimate.given.opening import Sources
+    from trainer.estimate.regressions.regressing import Regression
     from trainer.estimate.results import Cell, Estimate, Figure
 
 _MOST_ROWS = 60
@@ -138,7 +138,7 @@ def estimate(
     Plain counts of predictions are biased. The sample corrects them; the intervals hold even for a bad model.
     """
     from labels.output.folders import refuse_occupied
-    from trainer.estimate.given.material import Sources
+    from trainer.estimate.given.opening import Sources
     from trainer.estimate.published.saving import save_estimate
     from trainer.estimate.sources import estimate as make_estimate
     from trainer.runs.tracking.registry import fetch_artefact

@@ -60,8 +60,13 @@ class CoderOptions:
 
     def settings(self, settings: Settings) -> LanguageModel:
         """The table `[llm]` with the options given."""
-        given = {"base_url": self.base_url, "model": self.model, "name": self.name.removeprefix("llm:")}
-        return replace(settings.llm, **{key: value for key, value in given.items() if value})
+        configured = settings.llm
+        return replace(
+            configured,
+            base_url=self.base_url or configured.base_url,
+            model=self.model or configured.model,
+            name=self.name.removeprefix("llm:") or configured.name,
+        )
 
 
 def confirm_sending(settings: LanguageModel, what: str, *, yes: bool) -> None:

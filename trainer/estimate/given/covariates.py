@@ -15,7 +15,7 @@ from labels.text.rows import read_rows
 from trainer.estimate.estimators import Floats, Ints
 from trainer.estimate.given.domains import PERIODS, groups_of
 from trainer.estimate.given.predictions import Predictions
-from trainer.estimate.regression import Family
+from trainer.estimate.regressions.regression import Family
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from __future__ import annotations
 from trainer.estimate.checking import MOST_MISSING
 from trainer.estimate.coverage import FEW, RARE
 from trainer.estimate.given.covariates import ROWS
-from trainer.estimate.regressing import Regression
+from trainer.estimate.regressions.regressing import Regression
 from trainer.estimate.results import ALL, UNITS, Estimate
 from trainer.estimate.shares import ESTIMANDS
 

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from labels.errors import DataError
 from labels.output.folders import output_folder
 from labels.output.table_files import write_csv_table
-from trainer.estimate.bridging import Bridge
+from trainer.estimate.combined.bridging import Bridge
 from trainer.estimate.published.methods import methods_text, regression_text
 from trainer.estimate.published.trend import draw_bridge, write_plot
-from trainer.estimate.regressing import Regression
+from trainer.estimate.regressions.regressing import Regression
 from trainer.estimate.results import Estimate
 
 ESTIMATE = "estimate.json"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-    from trainer.estimate.bridging import Bridge
+    from trainer.estimate.combined.bridging import Bridge
 
 _COLOUR, _RAW = "#1f5fa8", "#9aa0a6"
 _MOST_TICKS = 12

@@ -25,7 +25,7 @@ from tests.trainer.active.llm.misbehaving_server import MisbehavingServer
 from tests.trainer.conftest import fill_store
 from trainer.config.experiment import parse_experiment
 from trainer.data.dataset import load_dataset
-from trainer.estimate.given.material import Sources
+from trainer.estimate.given.opening import Sources
 from trainer.estimate.sources import estimate, plan_audit
 
 needed("openai")

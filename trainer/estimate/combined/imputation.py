@@ -17,8 +17,8 @@ import numpy as np
 
 from labels.environment.progress import report_progress
 from labels.errors import InputError, counted
-from trainer.estimate.bounds import student_quantile
 from trainer.estimate.checking import Choices, Texts
+from trainer.estimate.coverage import student_quantile
 from trainer.estimate.estimating import estimate_from
 from trainer.estimate.given.audits import Audit
 from trainer.estimate.given.predictions import Predictions

@@ -51,7 +51,7 @@ def read_coding(path: Path, labels: Sequence[str] = ()) -> Coding:
             )
     audit = read_audit(path, names)
     own = {str(row["sentence_id"]): str(row.get("document_id") or row["sentence_id"]) for row in rows}
-    known = ~np.isnan(audit.gold).any(axis=1)
+    known = np.atleast_1d(~np.isnan(audit.gold).any(axis=1))
     ids = [one for one, has in zip(audit.ids, known, strict=True) if has]
     weights = audit.weights[audit.unit][known]
     return Coding(names, ids, [own[one] for one in ids], audit.gold[known], weights, str(path))

@@ -27,9 +27,15 @@ from trainer.calibration.recalibration import (
 from trainer.calibration.risk import Risk
 from trainer.classifiers.base import label_matrix
 from trainer.data.splits import group_examples
-from trainer.estimate.calibrated import CalibrationReport, copy_artefact, make_report, new_manifest, sample_figures
+from trainer.estimate.adjusting.calibrated import (
+    CalibrationReport,
+    copy_artefact,
+    make_report,
+    new_manifest,
+    sample_figures,
+)
 from trainer.estimate.checking import check_words
-from trainer.estimate.given.labelled import LabelledSentences, file_sample, store_sample, without_learned
+from trainer.estimate.given.gold_rows import LabelledSentences, file_sample, store_sample, without_learned
 from trainer.evaluation.label_shift.prevalence import estimate_prevalence, label_prevalence
 from trainer.model.model import Manifest, Model
 from trainer.runs.corpus_prevalence import check_settings, parse_prevalence, predicted_corpus

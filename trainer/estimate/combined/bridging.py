@@ -18,9 +18,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from labels.errors import InputError, counted
-from trainer.estimate.bounds import effective_sizes, score_interval, student_quantile
+from trainer.estimate.coverage import effective_sizes, score_interval, student_quantile
 from trainer.estimate.estimators import Floats, Ints, sums_by
-from trainer.estimate.given.coding import Coding
+from trainer.estimate.given.compared import Coding
 from trainer.estimate.given.domains import PERIODS
 from trainer.estimate.results import Estimate, Figure
 

@@ -25,8 +25,16 @@ from trainer.calibration.calibration import Bools, Floats, Probabilities
 from trainer.calibration.certificate import Certificate, DeferralRule
 from trainer.classifiers import base
 from trainer.classifiers.base import Classifier, Exportable
+from trainer.classifiers.cascades.members import (
+    CHEAP,
+    EXPENSIVE,
+    MIDDLE,
+    Member,
+    Members,
+    MiddleMember,
+    thresholds_alone,
+)
 from trainer.classifiers.explanations import Explanation, Pause, refuse_unexplained, why_not_explained
-from trainer.classifiers.members import CHEAP, EXPENSIVE, MIDDLE, Member, Members, MiddleMember, thresholds_alone
 from trainer.config.models import CascadeSection
 from trainer.config.sections import CalibrationSection
 from trainer.data.splits import make_split
@@ -185,7 +193,7 @@ class CascadeClassifier(Classifier):
         thresholds = None if self._codebook.exclusive else self.calibration_.thresholds
         rules = certifying.choose_rules([each[:half] for each in classes], expensive[:half], thresholds, common, limits)
         sure = np.column_stack([rule.sure(each[half:]) for rule, each in zip(rules, classes, strict=True)])
-        first, answered = sure.argmax(axis=1), sure.any(axis=1)
+        first, answered = sure.argmax(axis=1), np.atleast_1d(sure.any(axis=1))
         cheaper = np.stack([self.calibration_.decide(each[half:]) for each in said])[first, np.arange(len(first))]
         certificate = certifying.certify(cheaper, expensive[half:], answered, self.labels, common, limits.confidence)
         if len(rules) > 1:

@@ -17,8 +17,7 @@ from typing import Literal
 import numpy as np
 
 from labels.errors import InputError
-from trainer.estimate.bounds import student_quantile
-from trainer.estimate.coverage import RARE
+from trainer.estimate.coverage import RARE, student_quantile
 from trainer.estimate.estimators import FOLDS, Bools, Floats, Ints, sums_by
 
 Family = Literal["linear", "logit"]

@@ -124,7 +124,8 @@ class StaticClassifier(LinearClassifier):
         self.vectors_ = components  # `_counts` needs the size of the vocabulary
         frequency = np.asarray(self._counts(texts).sum(axis=0), dtype=np.float64).ravel()
         frequency /= max(frequency.sum(), 1)
-        self.vectors_ = _rounded(components * (_SIF / (_SIF + frequency))[:, None])
+        weights = (_SIF / (_SIF + frequency)).astype(np.float32)
+        self.vectors_ = _rounded(components * weights[:, None])
 
     def _set_tokenizer(self, content: str) -> None:
         settings = fitted(self.settings_)
@@ -146,7 +147,7 @@ class StaticClassifier(LinearClassifier):
         """Train `vectors_` of the tokens in these texts, and a new layer, with Adam."""
         import torch
 
-        from trainer.classifiers.distillation import soft_loss, soft_targets
+        from trainer.classifiers.students.distillation import soft_loss, soft_targets
 
         section, vectors = self._section, fitted(self.vectors_).copy()
         torch.manual_seed(self._seed)

@@ -23,7 +23,7 @@ from trainer.estimate.given.covariates import (
     rows_of,
 )
 from trainer.estimate.given.predictions import Predictions
-from trainer.estimate.regression import Coefficients, Family, Labelled, fit, pseudo_outcomes
+from trainer.estimate.regressions.regression import Coefficients, Family, Labelled, fit, pseudo_outcomes
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ import numpy as np
 from trainer.calibration.abstention import Abstention, Screening
 from trainer.calibration.calibration import Bools, Calibration, Floats
 from trainer.calibration.recalibration import LabelledSample
-from trainer.estimate.given.labelled import LabelledSentences
+from trainer.estimate.given.gold_rows import LabelledSentences
 from trainer.model.model import MANIFEST, Manifest, Model
 from trainer.model.profile import read_profile
 from trainer.model.seen import training_ids

@@ -1,0 +1,1 @@
+"""Cascades: cheap models label what they are certain of, the last one the rest."""

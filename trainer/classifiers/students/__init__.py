@@ -1,0 +1,1 @@
+"""Small students of larger models: soft targets, and the kind `static`."""

@@ -1,0 +1,1 @@
+"""Estimates that combine codings: before and after a change of model or codebook, and of several coders."""

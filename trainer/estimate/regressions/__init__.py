@@ -1,0 +1,1 @@
+"""Regressions whose outcome is a label, corrected by a labelled sample."""
