@@ -1,31 +1,35 @@
 """Audit a model on a half of the real sentences: draw a stratified sample, and score models on its blind readings.
 
     python experiments/benchmarks/news_audit.py draw ARTEFACT POOLS --half first --texts FOLDER --out AUDIT
-    python experiments/benchmarks/news_audit.py score AUDIT ARTEFACT... [--report FILE.md]
+    python experiments/benchmarks/news_audit.py collect AUDIT --out experiments/results/news_audit_first.csv
+    python experiments/benchmarks/news_audit.py score experiments/results/news_audit_first.csv FOLDER ARTEFACT...
 
 POOLS is the folder that `news_halves.py` wrote, FOLDER that of the public sets. `draw` divides each pool by the model's
 scores into three strata: "assigned" (any label), "near" (a probability of at least `NEAR`) and "low". It draws from
 each and writes `POOL.txt`: numbered sentences in random order, without scores. `POOL.key.csv` keeps id, stratum and
 weight (sentences of the stratum by drawn sentence). Two readers write `POOL.1.tsv` and `POOL.2.tsv`: number, tab,
-labels separated by commas; a sentence without a row has none. `POOL.gold.tsv` decides where they differ.
+labels separated by commas; a sentence without a row has none. `POOL.gold.tsv` decides where they differ. The folder
+AUDIT holds texts of the sets and stays outside the repository; `collect` writes the readings with the SHA-256 of each
+text in its place, by which `score` finds the text in FOLDER again.
 
 `score` weighs each sentence by its stratum, so that precision, recall and F1 hold for the whole half, for the model
 that drew the sample and for any other. Intervals resample the sentences of each stratum. "one more missed" is the
-recall, and its lower bound, if the low stratum had held one more sentence with a missed label. The folder AUDIT holds
-texts of the sets and stays outside the repository.
+recall, and its lower bound, if the low stratum had held one more sentence with a missed label.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from labels.codebook.schema import load_codebook
@@ -48,7 +52,7 @@ Sentences of the first halves (`news_halves.md`), drawn by the scores of the fir
 under codebook 1.2.0, and adjudicated. Each sentence counts as many times as it stands for in its half. 95% intervals
 resample the sentences of each stratum. The readers are instances of a language model.
 
-    python experiments/benchmarks/news_audit.py score AUDIT ARTEFACT...
+    python experiments/benchmarks/news_audit.py score experiments/results/news_audit_first.csv FOLDER ARTEFACT...
 """
 SEED = 20
 
@@ -63,8 +67,12 @@ def main() -> None:
     drawing.add_argument("--half", choices=("first", "last"), required=True)
     drawing.add_argument("--texts", type=Path, required=True, help="folder of the public sets")
     drawing.add_argument("--out", type=Path, required=True, help="folder for the sample, outside the repository")
+    collecting = commands.add_parser("collect", help="join the readings of a sample, without its texts")
+    collecting.add_argument("audit", type=Path, help="folder of the sample and its readings")
+    collecting.add_argument("--out", type=Path, required=True, help="CSV file to write")
     scoring = commands.add_parser("score", help="score models on the readings")
-    scoring.add_argument("audit", type=Path, help="folder of the sample and its readings")
+    scoring.add_argument("readings", type=Path, help="CSV file that `collect` wrote")
+    scoring.add_argument("texts", type=Path, help="folder of the public sets")
     scoring.add_argument("artefacts", nargs="+")
     scoring.add_argument("--report", type=Path, help="Markdown file for the tables")
     arguments = parser.parse_args()
@@ -75,11 +83,17 @@ def main() -> None:
         for pool, files in POOLS.items():
             ids = (arguments.pools / f"{pool}_{arguments.half}.txt").read_text(encoding="utf-8").split()
             draw(model, pool, select(read_texts(arguments.texts, files), ids), arguments.out)
-        return
-    page = "\n".join(line for pool in POOLS for line in score(arguments.audit, pool, arguments.artefacts))
-    print(page)
-    if arguments.report:
-        arguments.report.write_text(f"{HEADING}\n{page}\n", encoding="utf-8")
+    elif arguments.command == "collect":
+        rows = pd.concat([collect(arguments.audit, pool) for pool in POOLS])
+        rows.to_csv(arguments.out, index=False)
+        print(f"{arguments.out}: {len(rows):,} sentences")
+    else:
+        rows = pd.read_csv(arguments.readings, keep_default_na=False)
+        lines = (line for pool in POOLS for line in score(rows, pool, arguments.texts, arguments.artefacts))
+        page = "\n".join(lines)
+        print(page)
+        if arguments.report:
+            arguments.report.write_text(f"{HEADING}\n{page}\n", encoding="utf-8")
 
 
 # -- drawing
@@ -120,39 +134,33 @@ def draw(model: Model, pool: str, texts: Mapping[str, str], out: Path) -> None:
     (out / f"{pool}.txt").write_text("".join(lines), encoding="utf-8")
 
 
-# -- scoring
+# -- readings
 
 
-@dataclass(frozen=True)
-class Sample:
-    """The n read sentences of a pool: texts, stratum codes, weights, and (n, labels) gold and two readings."""
-
-    texts: list[str]
-    strata: NDArray[np.int64]
-    weights: Floats
-    gold: Bools
-    readings: tuple[Bools, Bools]
-
-
-def read_sample(folder: Path, pool: str) -> Sample:
-    """Read the key and the readings of a pool; `gold` is the second reading where the two agree, else the decision."""
+def collect(folder: Path, pool: str) -> pd.DataFrame:
+    """Join key and readings of a pool: one row per sentence, with the digest of its text in place of the text."""
     with (folder / f"{pool}.key.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    first, second = (matrix(read_answers(folder / f"{pool}.{reader}.tsv"), len(rows)) for reader in (1, 2))
-    decided = read_answers(folder / f"{pool}.gold.tsv")
-    gold = second.copy()
-    differing = (first != second).any(axis=1)
-    if missing := [str(at + 1) for at in np.flatnonzero(differing) if at + 1 not in decided]:
+        key = list(csv.DictReader(stream))
+    first, second, decided = (read_answers(folder / f"{pool}.{name}.tsv") for name in ("1", "2", "gold"))
+    numbers = range(1, len(key) + 1)
+    differing = [number for number in numbers if set(first.get(number, [])) != set(second.get(number, []))]
+    if missing := [str(number) for number in differing if number not in decided]:
         raise SystemExit(f"{folder / f'{pool}.gold.tsv'} does not decide {', '.join(missing)}.")
-    chosen = matrix(decided, len(rows))
-    gold[differing] = chosen[differing]
-    return Sample(
-        [row["text"] for row in rows],
-        np.array([STRATA.index(row["stratum"]) for row in rows]),
-        np.array([float(row["weight"]) for row in rows]),
-        gold,
-        (first, second),
-    )
+    gold = second | {number: decided[number] for number in differing}
+    answers = {"first": first, "second": second, "gold": gold}
+    labels = {name: ["|".join(own.get(number, [])) for number in numbers] for name, own in answers.items()}
+    rows = {
+        "pool": pool,
+        "text_sha256": [digest(row["text"]) for row in key],
+        "stratum": [row["stratum"] for row in key],
+        "weight": [float(row["weight"]) for row in key],
+    }
+    return pd.DataFrame(rows | labels)
+
+
+def digest(text: str) -> str:
+    """Return the digest by which a text is found again."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read_answers(path: Path) -> dict[int, list[str]]:
@@ -169,17 +177,37 @@ def read_answers(path: Path) -> dict[int, list[str]]:
     return answers
 
 
-def matrix(answers: Mapping[int, Sequence[str]], n: int) -> Bools:
-    """Return the (n, labels) matrix of numbered answers; a missing number has no label."""
-    own = np.zeros((n, len(LABELS)), dtype=bool)
-    for number, labels in answers.items():
-        own[number - 1, [LABELS.index(label) for label in labels]] = True
-    return own
+# -- scoring
 
 
-def score(folder: Path, pool: str, artefacts: Sequence[str]) -> Iterator[str]:
+@dataclass(frozen=True)
+class Sample:
+    """The n read sentences of a pool: texts, stratum codes, weights, and (n, labels) gold and two readings."""
+
+    texts: list[str]
+    strata: NDArray[np.int64]
+    weights: Floats
+    gold: Bools
+    readings: tuple[Bools, Bools]
+
+
+def read_sample(rows: pd.DataFrame, pool: str, folder: Path) -> Sample:
+    """Return the sentences of a pool with their texts."""
+    own = rows[rows["pool"] == pool]
+    texts = {digest(text): text for text in read_texts(folder, POOLS[pool]).values()}
+    strata = np.array([STRATA.index(name) for name in own["stratum"]])
+    first, second, gold = (matrix(own[name]) for name in ("first", "second", "gold"))
+    return Sample([texts[key] for key in own["text_sha256"]], strata, own["weight"].to_numpy(), gold, (first, second))
+
+
+def matrix(column: Iterable[str]) -> Bools:
+    """Return the (n, labels) matrix of label lists."""
+    return np.array([[label in value.split("|") for label in LABELS] for value in column], dtype=bool)
+
+
+def score(rows: pd.DataFrame, pool: str, folder: Path, artefacts: Sequence[str]) -> Iterator[str]:
     """Yield the lines of the tables of a pool."""
-    sample = read_sample(folder, pool)
+    sample = read_sample(rows, pool, folder)
     sizes = [
         f"{name} {np.sum(sample.strata == code)} of {sample.weights[sample.strata == code].sum():,.0f}"
         for code, name in enumerate(STRATA)
