@@ -67,7 +67,7 @@ def test_the_wheel_trains_from_its_own_seeds_and_experiments(installed: Path, is
     code = "from trainer.environment import shipped; print(shipped('seeds'))"
     seeds = Path(run(isolated, installed / "python", "-c", code).strip())
     assert seeds.is_relative_to(installed.parent)
-    shipped = ["README.md", "annotations", "demo.txt", "documents", "unseen.txt"]
+    shipped = ["README.md", "annotations", "demo.txt", "documents", "starter.zip", "unseen.txt"]
     assert sorted(path.name for path in seeds.iterdir()) == shipped
     settings = ("--set", f"data.only={seeds / 'demo.txt'}", "--set", "tracking.enabled=false")
     run(isolated, installed / "communique", "train", "keywords", "--out", "run", *settings)

@@ -87,7 +87,7 @@ def test_the_manifest_holds_the_digest_of_every_other_file_and_the_versions(code
     assert set(manifest.files) == files - {"manifest.json"}
     assert {"codebook.toml", "classifier/weights.safetensors"} <= set(manifest.files)
     assert {len(digest) for digest in manifest.files.values()} == {64}
-    assert (manifest.format, manifest.minor) == (2, 0)
+    assert (manifest.format, manifest.minor) == (2, 1)
     assert set(manifest.packages) >= {"communique", "scikit-learn", "torch", "transformers"}
 
 
@@ -303,8 +303,8 @@ def of_format_1(manifest: dict[str, Any]) -> dict[str, Any]:
         (lambda m: m | {"calibration": {"exclusive": False}}, r"key `calibration\.labels`: Field required"),
         (lambda m: m | {"kind": "oracle"}, r"kind 'oracle' is unknown to this version"),
         (
-            lambda m: m | {"minor": 1, "drift": {}, "audit": {}},
-            r"format 2\.1 has unknown sections: audit, drift\. .* up to 2\.0\. Upgrade communique",
+            lambda m: m | {"minor": 2, "drift": {}, "audit": {}},
+            r"format 2\.2 has unknown sections: audit, drift\. .* up to 2\.1\. Upgrade communique",
         ),
     ],
 )
