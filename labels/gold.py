@@ -24,12 +24,12 @@ MEASURING = frozenset({"retest-only", PLANTED})
 """Strategies whose decisions measure the annotator and change neither decisions nor gold."""
 
 MODEL_CODER = "llm:"
-"""The beginning of the names of model coders, which no person may use. Their answers, events of the kind "model", never
-stand: they are neither gold, nor part of agreement between people, nor shown before a decision without a request."""
+"""The prefix of model coders' names, which no person may use. Their answers are events of the kind "model" and never
+count as decisions: they are neither gold nor part of the agreement between people, and are shown only on request."""
 
 
 def coder_name(name: str) -> str:
-    """Return the name of a model coder as the store has it: with `MODEL_CODER` at its beginning."""
+    """Return the name of a model coder as recorded in the store, with the prefix `MODEL_CODER`."""
     return MODEL_CODER + name.removeprefix(MODEL_CODER)
 
 

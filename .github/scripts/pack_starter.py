@@ -41,7 +41,7 @@ def main() -> None:
         ours, theirs = packed.predict_proba(texts), trained.predict_proba(texts)
     different = (packed.decide(ours) != trained.decide(theirs)).any(axis=1).mean()
     print(f"{arguments.out}: {arguments.out.stat().st_size:,} bytes")
-    print(f"largest difference of a probability: {np.abs(ours - theirs).max():.5f}; labels differ: {different:.2%}")
+    print(f"largest difference in probability: {np.abs(ours - theirs).max():.5f}; labels differ: {different:.2%}")
     sys.exit(int(different > MOST_DIFFERENT))
 
 

@@ -131,7 +131,7 @@ def _suggesting_model(given: Mapping[str, Any]) -> str:
     """The value of --model, or the model coder named after --suggest.
 
     Raises:
-        InputError: the name is not that of a model coder, stands without --suggest, or beside another model.
+        InputError: the name is not that of a model coder, or is given without --suggest or with another model.
     """
     from labels.errors import InputError
     from labels.gold import MODEL_CODER
@@ -141,7 +141,7 @@ def _suggesting_model(given: Mapping[str, Any]) -> str:
         return str(given["model"])
     if not (name.startswith(MODEL_CODER) and given["suggest"] and given["model"] in ("", name)):
         raise InputError(
-            f"'{name}' is unexpected here. The name of a model coder, such as {MODEL_CODER}NAME, may only follow "
-            "--suggest, and not beside another --model."
+            f"'{name}' is unexpected here. Give the name of a model coder, such as {MODEL_CODER}NAME, only after "
+            "--suggest, and without a different --model."
         )
     return name

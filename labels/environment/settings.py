@@ -51,22 +51,23 @@ AnswerForm = Literal["json", "names"]
 """How a language model writes its answer: as a JSON object, or as names of labels separated by commas."""
 
 ProbabilitySource = Literal["none", "logprobs", "samples"]
-"""The source of a model coder's probabilities: none (its answer is 0 or 1), log-probabilities of tokens, or samples."""
+"""The source of a model coder's probabilities: none (each label gets 0 or 1), token log-probabilities, or samples."""
 
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """The table `[llm]`: an OpenAI-compatible endpoint, and how it is asked.
+    """The table `[llm]`: an OpenAI-compatible endpoint, and how requests are sent to it.
 
     - `base_url`, `model`: the address of the endpoint, such as http://localhost:8000/v1, and its name for the model
     - `key`: the name of the environment variable with the key; empty for an endpoint without keys
     - `name`: the name of the coder, without `llm:`; empty for the name of the model
     - `temperature` (0 to 2), `seed`: sent with every request
-    - `concurrency`: number of requests at a time
-    - `timeout`: seconds after which a request is repeated; `retries`: how often, with growing pauses
-    - `answer`, `probabilities`, `samples`: see `AnswerForm`, `ProbabilitySource`; number of samples at temperature 1
-    - `answer_tokens`: the most tokens of an answer; 0 for a limit that depends on the codebook
-    - `price_in`, `price_out`: price of a million tokens of requests and of answers; None if unknown
+    - `concurrency`: number of simultaneous requests
+    - `timeout`: seconds after which a request is repeated; `retries`: maximum number of repetitions, after longer and
+      longer pauses
+    - `answer`: see `AnswerForm`; `probabilities`: see `ProbabilitySource`; `samples`: their number, at temperature 1
+    - `answer_tokens`: maximum number of tokens in an answer; 0 derives the limit from the codebook
+    - `price_in`, `price_out`: prices per million input and output tokens; None if unknown
     """
 
     base_url: str = ""
@@ -150,7 +151,7 @@ _LLM_RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0, 2), "seed": (0, 2**31 - 1), "concurrency": (1, 256), "timeout": (1, 3600), "retries": (0, 20),
     "samples": (2, 100), "answer_tokens": (0, 100_000), "price_in": (0, 1e6), "price_out": (0, 1e6),
 }  # fmt: skip
-"""The least and the greatest value of each number in `[llm]`."""
+"""The minimum and the maximum of each number in `[llm]`."""
 _LLM_CHOICES = {"answer": get_args(AnswerForm), "probabilities": get_args(ProbabilitySource)}
 
 
@@ -174,8 +175,8 @@ def _llm(content: Any, path: Path) -> LanguageModel:
     if (key := content.get("key", "")) and not _VARIABLE.fullmatch(key):
         # The value is not shown: it may be the key.
         raise InputError(
-            f"{path}: [llm]: `key` must be the name of an environment variable, such as OPENAI_API_KEY, and never the "
-            "key itself. Put the key into that variable, and its name here."
+            f"{path}: [llm]: `key` must be the name of an environment variable, such as OPENAI_API_KEY, not the key "
+            "itself. Store the key in that variable, and write the variable's name here."
         )
     return LanguageModel(**content)
 

@@ -237,8 +237,9 @@ def _check_decision(row: Row, place: str) -> None:
         )
     if row["event"] != "undo" and row["annotator"].startswith(MODEL_CODER) != (row["event"] == "model"):
         raise DataError(
-            f"{place}: names that begin with '{MODEL_CODER}' belong to language models, and only their events are of "
-            f"the kind 'model', but '{row['annotator']}' has the event '{row['event']}'. Fix the line."
+            f"{place}: names that begin with '{MODEL_CODER}' belong to language models, whose events are always of the "
+            f"kind 'model', but '{row['annotator']}' has an event of the kind '{row['event']}'. Fix the name or the "
+            "kind."
         )
     if row["labels"] and row["state"] != "reviewed":
         raise DataError(f"{place}: `state` {row['state']} allows no labels, but the line has labels. Fix the line.")

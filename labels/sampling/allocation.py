@@ -8,8 +8,8 @@ from collections.abc import Sequence
 def audit_shares(sizes: Sequence[int], total: int) -> list[int]:
     """Divide `total` among strata of these sizes: half in proportion to the sizes, and half equally.
 
-    The equal half finds rare labels, and shows the errors of the model where they are. Without the proportional half,
-    the few sentences read in the largest stratum would limit what the sample says.
+    The equal half finds rare labels and errors of the model. Without the proportional half, the few sentences drawn
+    from the largest stratum would limit the precision of estimates.
     """
     total = min(total, sum(sizes))
     part = [total * size // (2 * sum(sizes)) for size in sizes]

@@ -1,6 +1,6 @@
 """Language models as coders: their answers in the store, which are never decisions of people.
 
-`communique llm code` records the answers (`trainer.active.llm`). Everything here reads only the store.
+`communique llm code` records the answers (`trainer.active.llm`). This module only reads the store.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FACTS = "llm"
 
 
 def facts_of_answer(event: Annotation) -> dict[str, Any]:
-    """What is recorded of the model and the costs of an answer; empty if it was erased."""
+    """Return what is recorded about the model and the cost of an answer; empty if it was erased."""
     found = (event.extra or {}).get(FACTS, {})
     return dict(found) if isinstance(found, Mapping) else {}
 
@@ -31,8 +31,8 @@ class ModelCoder:
     """A model coder and its answers: the last answer to each sentence.
 
     Attributes:
-        name: with `MODEL_CODER` at its beginning.
-        answers: sentence id -> the event of an answer with labels, which may be none of the labels.
+        name: with the prefix `MODEL_CODER`.
+        answers: sentence id -> the event of a readable answer, which may assign no label.
         unanswered: sentence id -> the event of a request without a readable answer.
     """
 
@@ -92,13 +92,13 @@ def known_coder(store: Store, name: str) -> ModelCoder:
         known = store.events.model_coders()
         raise InputError(
             f"{store.name} has no answers by '{coder_name(name)}'{did_you_mean(coder_name(name), known)}. Model coders "
-            f"in the store: {', '.join(known) or 'none'}. `communique llm code` asks a model."
+            f"in the store: {', '.join(known) or 'none'}. To let a model code, run `communique llm code`."
         )
     if len(mixed := found.identities) > 1:
         raise InputError(
-            f"{store.name}: the answers by {found.name} come from several models or prompts ({', '.join(mixed)}), for "
-            "instance after a merge or an import, so its figures mean nothing. Undo the import (`communique "
-            "annotations batches`), or let one model code under another name."
+            f"{store.name}: the answers by {found.name} come from several models or prompts ({', '.join(mixed)}), "
+            "perhaps after a merge or an import, so figures about them would be meaningless. Undo the import (see "
+            "`communique annotations batches`), or let one of the models code again under another name."
         )
     return found
 
@@ -106,7 +106,7 @@ def known_coder(store: Store, name: str) -> ModelCoder:
 def disputed_sentences(store: Store, name: str, annotator: str) -> list[str]:
     """Return the sentences to which a person gave other labels than a model coder, for `annotator` to decide on.
 
-    Sentences that the annotator has decided on in an earlier draw of this kind are left out. The ids are sorted.
+    Sentences that the annotator has already decided on in a draw of this kind are left out. The ids are sorted.
 
     Raises:
         InputError: no coder is named, or the store has no answers by it.

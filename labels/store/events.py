@@ -129,16 +129,16 @@ class Events(Part):
                 connection.execute(sa.insert(table), [row])
 
     def keep_requests(self, annotator: str, sentence_ids: Iterable[str]) -> None:
-        """Record that a model coder is asked for these sentences, until `add` records the answers.
+        """Record that a model coder is being asked about these sentences, until `add` records the answers.
 
-        After a run that was killed, `drafted` finds the requests whose answers were lost.
+        After a run was killed, `drafted` finds the requests whose answers were lost.
         """
         rows = [{"sentence_id": one, "annotator": annotator, "labels": (), "note": "request"} for one in sentence_ids]
         with self._database.writing() as connection:
             insert_new(connection, tables.drafts, rows)
 
     def drop_requests(self, annotator: str) -> None:
-        """Forget a model coder's requests without an answer: none is under way any more."""
+        """Delete a model coder's requests without an answer, when none is in progress."""
         with self._database.writing() as connection:
             connection.execute(sa.delete(tables.drafts).where(tables.drafts.c.annotator == annotator))
 

@@ -135,7 +135,7 @@ def read_inclusion_probabilities(
         if not 0 < chance <= 1:
             raise DataError(
                 f"{place}: `inclusion_probability` must be in (0, 1], not {value!r:.40}. Give the probability with "
-                "which the sentence was drawn, or remove the column if all had the same."
+                "which the sentence was drawn, or remove the column if it was the same for all sentences."
             )
         found[_identifier(row, part, number, row_text(row, place))] = chance
     return found

@@ -1,9 +1,9 @@
-"""When a model abstains, and which sentences to read: rules whose error has a bound, as an artefact keeps them.
+"""Rules for when a model abstains and which sentences to read, with bounds on their errors, as saved in an artefact.
 
 Three errors can be limited (see `trainer.calibration.risk` for what a share of documents means):
 
 - "false-alarms": of the sentences with an assigned label, those that do not have it
-- "misses": of the sentences with a label, those that are decided to be without it
+- "misses": of the sentences with a label, those that are classified as not having it
 - "answered": of the sentences that are decided, those that are decided wrongly
 """
 
@@ -27,10 +27,10 @@ ErrorKind = Literal["answered", "false-alarms", "misses"]
 
 
 class LabelLimits(BaseModel):
-    """Where the model decides about one label, and what is known about its error.
+    """The range in which the model abstains from one label, and what is known about its error outside this range.
 
-    - `low`, `high`: without the label below `low`, with it from `high` on; in between the model abstains
-    - `units`, `errors`: documents with sentences concerned, and those whose drawn sentence is wrong
+    - `low`, `high`: sentences do not have the label below `low`, and have it from `high`; between, the model abstains
+    - `units`, `errors`: numbers of documents with relevant sentences, and of those whose drawn sentence is wrong
     - `bound`: upper bound of the error
     - `abstained`: share of the sample for which the model abstains, weighted
     - `hindsight`: the same with the best cut-off on this sample, which has no guarantee
@@ -144,10 +144,10 @@ def certify_abstention(
 
     Args:
         labels: the labels to limit; ignored for an exclusive codebook, where a sentence is answered or not.
-        joint: let all bounds hold together, instead of each.
+        joint: make all bounds hold simultaneously, not only each on its own.
 
     Raises:
-        InputError: an error cannot be certified on this sample; the message says how many documents would do.
+        InputError: an error cannot be certified on this sample; the message says how many documents are needed.
     """
     if calibration.exclusive:
         if error != "answered":
@@ -233,7 +233,7 @@ def certify_screening(found: Evidence, risk: Risk, labels: Sequence[str], *, joi
     """Choose for each label a threshold from which at least 1 - `risk.max_error` of its sentences are found.
 
     Raises:
-        InputError: there are too few documents with a label; the message says how many would do.
+        InputError: there are too few documents with a label; the message says how many are needed.
     """
     each = risk.split(len(labels)) if joint else risk
     made: dict[str, Screen] = {}
@@ -256,8 +256,8 @@ def certify_screening(found: Evidence, risk: Risk, labels: Sequence[str], *, joi
 def too_few(units: int, what: str, risk: Risk) -> str:
     """Say how many documents are needed for a monotone error."""
     return (
-        f"the sample has {units} {what}, but at least {risk.fewest} are needed (without an error) to show at most "
-        f"{risk.max_error:.1%} at confidence {risk.confidence:.2%}"
+        f"the sample has {units} {what}, but at least {risk.fewest} without an error are needed to guarantee an error "
+        f"of at most {risk.max_error:.1%} with {risk.confidence:.2%} confidence"
     )
 
 
@@ -266,19 +266,22 @@ def uncertain(whole: tuple[int, int], what: str, risk: Risk) -> str:
     fewest = risk.split(STARTS).fewest
     if whole[0] < fewest:
         return (
-            f"the sample has {whole[0]} {what}, but at least {fewest} are needed (without an error) to show at most "
-            f"{risk.max_error:.1%} at confidence {risk.confidence:.2%}, corrected for the cut-offs tried"
+            f"the sample has {whole[0]} {what}, but at least {fewest} without an error are needed to guarantee an "
+            f"error of at most {risk.max_error:.1%} with {risk.confidence:.2%} confidence, corrected for the cut-offs "
+            "tried"
         )
     return (
-        f"no cut-off shows an error of at most {risk.max_error:.1%} at confidence {risk.confidence:.2%}: "
-        f"{whole[1]} of {whole[0]} {what} are wrong, and the most certain ones hardly less often"
+        f"no cut-off guarantees an error of at most {risk.max_error:.1%} with {risk.confidence:.2%} confidence: "
+        f"{whole[1]} of {whole[0]} {what} are wrong, and too many even among the most certain ones"
     )
 
 
 def _refusal(problems: Sequence[str], possible: Sequence[str]) -> str:
-    only = f", or limit only the labels that allow it (--labels {','.join(possible)})" if possible else ""
+    fix = "Label more documents or allow more errors"
+    if possible:
+        fix += f", or limit only the labels for which it is possible (--labels {','.join(possible)})"
     lines = "\n".join(f"  {one}" for one in problems)
-    return f"the limit cannot be guaranteed with this sample:\n{lines}\nLabel more documents, allow more errors{only}."
+    return f"the limit cannot be guaranteed with this sample:\n{lines}\n{fix}."
 
 
 def _odds(p: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the threshold of a label is chosen for: the F1, a wanted precision or recall, or costs of errors."""
+"""The criterion by which the threshold of a label is chosen: F1, a minimum precision or recall, or costs of errors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Objective:
             )
         if aim == "f1":
             if number:
-                raise InputError("--objective f1 has no number. Write --objective f1.")
+                raise InputError("--objective f1 takes no number. Write --objective f1.")
             return cls("f1")
         try:
             value = float(number)
@@ -77,8 +77,8 @@ class Objective:
         if not len(fits):
             best = float(reached.max()) if len(reached) else 0.0
             raise InputError(
-                f"--objective {self}: the highest {self.aim} of '{label}' on this sample is {best:.2f}, whatever the "
-                "threshold. Ask for less, or train a better model."
+                f"--objective {self}: on this sample, the highest {self.aim} of '{label}' at any threshold is "
+                f"{best:.2f}. Choose a lower value, or train a better model."
             )
         # Thresholds descend: the lowest one finds the most at this precision, the highest one is the most precise.
         return float(cuts[fits[-1] if self.aim == "precision" else fits[0]])

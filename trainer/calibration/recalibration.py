@@ -81,7 +81,7 @@ def refuse_small(sample: LabelledSample, chosen: Bools, *, exclusive: bool) -> N
         chosen: the labels to calibrate, of shape (labels,); all of them for an exclusive codebook.
 
     Raises:
-        InputError: the sample is too small; the message says which size would do.
+        InputError: the sample is too small; the message gives the size needed.
     """
     n, found = len(sample.gold), []
     for label, own, wanted in zip(sample.names, sample.gold.T, chosen, strict=True):
@@ -93,7 +93,7 @@ def refuse_small(sample: LabelledSample, chosen: Bools, *, exclusive: bool) -> N
             found.append((label, f"'{label}' has {counted(least, kind)}", needed))
     if exclusive and n < 2 * FEWEST:
         raise InputError(
-            f"the sample has {counted(n, 'labelled sentence')}, but at least {2 * FEWEST} are needed. Label more."
+            f"the sample has {counted(n, 'labelled sentence')}, but at least {2 * FEWEST} are needed. Label others."
         )
     if not found:
         return
@@ -102,7 +102,7 @@ def refuse_small(sample: LabelledSample, chosen: Bools, *, exclusive: bool) -> N
     only = f", or calibrate only the other labels (--labels {','.join(enough)})" if enough else ""
     raise InputError(
         f"the sample of {counted(n, 'sentence')} is too small: {several}, and at least {FEWEST} are needed. At this "
-        f"rate, about {max(needed for _, _, needed in found):,.0f} sentences would do. Label more{only}."
+        f"rate, about {max(needed for _, _, needed in found):,.0f} sentences are enough. Label more{only}."
     )
 
 
@@ -234,7 +234,7 @@ def shift_to_prevalence(
     """
     if corpus is None and objective.aim in ("precision", "recall"):
         raise InputError(
-            f"--objective {objective} needs sentences: name a labelled sample (a file or --store) or a corpus (--prior "
+            f"--objective {objective} needs sentences. Give a labelled sample (a file or --store) or a corpus (--prior "
             "PATH), or choose f1 or cost."
         )
     if before.exclusive:
@@ -298,7 +298,7 @@ def _refuse_unknown_start(name: str, own: LabelCalibration) -> None:
     if (own.method == "none" and own.reason) or not 0 < own.positives < own.n:
         raise InputError(
             f"--prior: the probabilities of '{name}' are not calibrated ({own.reason or 'no positives'}), so the share "
-            "that they assume is unknown. Calibrate the model on a labelled sample instead."
+            "they assume is unknown. Calibrate the model on a labelled sample instead."
         )
 
 

@@ -1,4 +1,4 @@
-"""Label the surest of many texts by the few labelled texts around them, for training on both.
+"""Label unlabelled texts by the few labelled texts nearest to them, and keep the most certain ones for training.
 
 Labels spread over a graph of nearest neighbours. A class is a label set, so that codebooks of several labels work too,
 and "no label" is a class like any other. The surest share of each predicted class is kept: taking equal numbers of each
@@ -25,7 +25,7 @@ NEIGHBOURS, ALPHA = 15, 0.5
 SHARE = 0.3
 """The share of each predicted class that is kept."""
 MOST_TEXTS = 2000
-"""The most texts that are used; from more, a random sample is drawn."""
+"""Maximum number of texts used; from more, a random sample is drawn."""
 _FOLDS = 4
 
 Classes = NDArray[np.int64]

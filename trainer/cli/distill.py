@@ -21,12 +21,12 @@ def distill(
     artefact: ArtefactArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for the student's artefact.")],
     texts: Annotated[
-        Path | None, typer.Option("--texts", help="File or folder with texts to learn from, without labels.")
+        Path | None, typer.Option("--texts", help="File or folder with unlabelled texts to learn from.")
     ] = None,
     store: StoreOption = None,
     layers: Annotated[int, typer.Option("--layers", min=1, help="Number of layers of the student's encoder.")] = 2,
     static: Annotated[
-        bool, typer.Option("--static", help="Static token vectors instead of layers: faster, less exact.")
+        bool, typer.Option("--static", help="Use static token vectors instead of layers: faster, less accurate.")
     ] = False,
     epochs: Annotated[
         int, typer.Option("--epochs", min=0, help="Passes over the texts \\[default: 4, or 20 with --static].")
@@ -75,7 +75,7 @@ def print_distilled(report: DistillReport) -> None:
     console.print(table(headings, rows))
     console.print(
         f"{report.agreeing:.2%} of the label sets agree on {comparison.n:,} rows ({report.origin}). "
-        f"The student has learned from {report.texts:,} texts."
+        f"The student learned from {report.texts:,} texts."
     )
     for note in report.notes:
         console.print(f"Note: {note}.")

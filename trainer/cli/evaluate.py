@@ -35,7 +35,8 @@ _MANY_LABELS = 12
 ArtefactArgument = Annotated[
     str,
     typer.Argument(
-        help="Folder of a run or an artefact, an MLflow URI such as models:/diplomatic-statements@champion, or starter."
+        help="Folder of a run or an artefact, an MLflow URI such as models:/diplomatic-statements@champion, or starter "
+        "(the shipped model)."
     ),
 ]
 

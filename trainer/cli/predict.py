@@ -129,7 +129,7 @@ def predict(
 def _default_output() -> Path:
     path = Path("predictions.jsonl")
     if path.exists():
-        raise InputError(f"{path} exists already. Name another file with --out, or `--out {path}` to replace it.")
+        raise InputError(f"{path} already exists. Choose another file with --out, or replace it with `--out {path}`.")
     return path
 
 

@@ -57,7 +57,7 @@ def extra_examples(data: DataSection, codebook: Codebook, parts: Parts) -> tuple
 def silver_examples(
     data: DataSection, store: str, codebook: Codebook, parts: Parts, *, train_is_held_out: bool
 ) -> tuple[tuple[Example, ...], list[str]]:
-    """Read the answers of a language model to sentences on which nobody decided, as examples for training.
+    """Read a language model's labels of sentences on which no person has decided, as examples for training.
 
     Relatives of validation and test sentences are left out: near-duplicates, and sentences of the same documents.
 
@@ -91,19 +91,19 @@ def silver_examples(
     kept = tuple(one for one in _without_relatives(found, measured) if one.text not in known)
     if not kept:
         raise ExperimentError(
-            f'data.silver = "{data.silver}": none of the {counted(len(given), "sentence")} that it has coded can be '
-            "used for training: people decided on them, or they are related to validation or test sentences. Remove "
-            "data.silver, or let the model code other documents (`communique llm code`)."
+            f'data.silver = "{data.silver}": none of the {counted(len(given), "sentence")} that this model has coded '
+            "can be used for training: people have decided on them, or they are related to validation or test "
+            "sentences. Remove data.silver, or let the model code other documents (`communique llm code`)."
         )
     model = coder.facts.get("model", "unknown")
     notes = [
         f"train also has {counted(len(kept), 'sentence')} labelled by {coder.name} (model {model}), not by people, "
-        f"each with weight {data.silver_weight:g}; validation and test have only labels of people"
+        f"each with weight {data.silver_weight:g}; validation and test contain only labels by people"
     ]
     if left_out := len(given) - len(kept):
         notes.append(
-            f"{counted(left_out, 'sentence')} that {coder.name} has coded left out: decided by people, or related to "
-            "validation or test sentences"
+            f"left out: {counted(left_out, 'sentence')} coded by {coder.name}, because people have decided on them or "
+            "they are related to validation or test sentences"
         )
     return kept, notes
 

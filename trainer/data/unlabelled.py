@@ -73,7 +73,7 @@ def read_unlabelled(
     found = tuple(text for text in dict.fromkeys(texts) if text not in left_out)
     if not found:
         raise ExperimentError(
-            f"{key}: {place} has no texts except those of the labelled rows. Ingest other texts, or name a file or "
+            f"{key}: {place} has no texts other than those of the labelled rows. Ingest more texts, or name a file or "
             "folder with other texts."
         )
     return found

@@ -29,7 +29,7 @@ from trainer.model.export import check_rows, refuse_place
 from trainer.model.model import Manifest, Model, folder_size, package_versions, save_artefact
 
 FEWEST_TEXTS = 100
-"""Fewest texts to learn from: a student of fewer would know next to nothing."""
+"""Minimum number of texts to learn from; fewer are not enough for a useful student."""
 _CHUNK = 256
 
 
@@ -38,7 +38,7 @@ class DistillReport:
     """The student's folder and id, and its comparison with its teacher on labelled rows.
 
     Attributes:
-        texts: number of texts from which it has learned.
+        texts: number of texts from which the student learned.
         origin: source of the labelled rows.
         comparison: differences in F1 with intervals, student minus teacher.
         agreeing: share of rows with equal label sets, in [0, 1].
@@ -154,8 +154,8 @@ def _learned_texts(given: str | Path | Sequence[str], held_out: Sequence[str], s
         found = [text for text in dict.fromkeys(given) if text not in known]
     if len(found) < FEWEST_TEXTS:
         raise ExperimentError(
-            f"{counted(len(found), 'text')} to learn from, but a student needs at least {FEWEST_TEXTS}, and some "
-            "thousands are better. Provide more texts."
+            f"{counted(len(found), 'text')} to learn from, but a student needs at least {FEWEST_TEXTS}, preferably "
+            "thousands. Provide more texts."
         )
     return found
 
@@ -166,7 +166,7 @@ def _student(teacher: Model, *, layers: int, static: bool, epochs: int, seed: in
     if static:
         return build_classifier(StaticSection(kind="static", **given), teacher.codebook, seed)
     if layers < 1:
-        raise DataError(f"layers = {layers}: a student has at least one layer. For none, make it static.")
+        raise DataError(f"layers = {layers}: choose at least 1, or static=True for a student without layers.")
     own = teacher.classifier
     length = own.max_length_ if isinstance(own, TransformerClassifier) else 128
     section = FinetuneSection(kind="finetune", keep_layers=layers, max_length=max(length, 8), **given)

@@ -221,9 +221,9 @@ def check_rows(
     """Return the labelled check rows, a description of their source, and the file that was read, if any.
 
     Args:
-        source: the artefact, in whose run folder are validation rows.
+        source: the artefact; its run folder contains the validation rows.
         data: labelled file; None for the validation rows.
-        fewest: fewest rows, of which `wanted` tells what they are needed for.
+        fewest: minimum number of rows; `wanted` says what they are needed for.
 
     Raises:
         DataError: there are fewer rows, or the file cannot be read.

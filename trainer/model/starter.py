@@ -29,9 +29,9 @@ STARTER = "starter"
 """The reference of the starter model, in place of an artefact's folder."""
 FILE = "starter.zip"
 STARTER_NOTE = (
-    "Note: the starter model learned from invented articles only. Where 5% of the sentences have a label, expect about "
-    "60% of the labels that it gives to be right, and half of the labels to be found (measured on real speeches and "
-    "news). To measure it on your own articles: `communique audit plan`."
+    "Note: the starter model was trained only on invented articles. For a label that applies to 5% of the sentences, "
+    "expect a precision of about 60% and a recall of about 50% (measured on real speeches and news). To measure them "
+    "on your own articles, run `communique audit plan`."
 )
 """Precision and recall from `experiments/results/news_audit.md`, converted to a share of 5%."""
 LARGEST = 25_000_000
@@ -106,7 +106,7 @@ def unpack(packed: Path, folder: Path) -> None:
             content = {name: archive.read(name) for name in archive.namelist()}
         differences = load(content.pop(_DIFFERENCES))
     except (zipfile.BadZipFile, KeyError) as error:
-        raise ArtefactError(f"{packed}: the starter model was altered ({error}). Reinstall communique.") from error
+        raise ArtefactError(f"{packed}: the starter model has been altered ({error}). Reinstall communique.") from error
     weights = _add(load_file(bundled_encoder() / "model.safetensors"), differences)
     for name, data in {**content, WEIGHTS: save(weights, metadata={"format": "pt"})}.items():
         path = folder / name

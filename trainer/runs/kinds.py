@@ -147,7 +147,7 @@ class CascadeClassifier(Classifier):
 
     Args:
         cheap, expensive: a kind, or a dict with `kind` and the kind's parameters.
-        middle: models between the two, likewise, the cheapest first.
+        middle: models between the two, in the same form, the cheapest first.
         learn_from: "gold", or "expensive": the cheaper models learn the answers of the expensive one.
         unlabelled: for "expensive": a file or folder, or "store", with texts without labels to learn on as well.
         max_disagreement: maximum share of texts whose labels differ from those of the expensive model alone.

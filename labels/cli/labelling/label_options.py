@@ -76,7 +76,7 @@ SuggestOption = Annotated[bool, typer.Option("--suggest", help="Show the labels 
 SuggestedByArgument = Annotated[
     str,
     typer.Argument(
-        metavar="llm:NAME", help="After --suggest: the model coder whose answers are shown (see `llm code`)."
+        metavar="llm:NAME", help="With --suggest: the model coder whose answers are shown (see `llm code`)."
     ),
 ]
 BlindOption = Annotated[

@@ -86,8 +86,8 @@ def _refuse_model_coders(*names: str) -> None:
     for name in names:
         if name.startswith(MODEL_CODER):
             raise InputError(
-                f"'{name}' is a language model. Its answers cannot become decisions of a person, and its name stands "
-                "for one model and one prompt, so it cannot be renamed or merged."
+                f"'{name}' is a language model and cannot be renamed or merged: its answers must not become decisions "
+                "of a person, and its name identifies one model and one prompt. Give the names of people."
             )
 
 

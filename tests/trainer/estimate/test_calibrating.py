@@ -187,7 +187,7 @@ def test_predict_writes_what_the_model_abstains_from(tracked_run: TrackedRun, is
     ("arguments", "message"),
     [
         ({}, "needs labels or a prevalence"),
-        ({"prior": 0.02, "max_error": 0.05}, "a guarantee needs a real sample"),
+        ({"prior": 0.02, "max_error": 0.05}, "--prior cannot be used with --max-error"),
         ({"prior": 1.5}, "above 0 and below 1"),
         ({"prior": {"ade": 0.1}}, "no label 'ade'"),
         ({"prior": 0.1, "labels": ["aide"]}, "no label 'aide' .did you mean 'aid'"),

@@ -107,12 +107,12 @@ def test_predict_needs_neither_a_model_nor_an_output(
     Path("article.txt").write_text("Oslo will send ten more tanks to Kyiv, the minister said.\n", encoding="utf-8")
     done = CliRunner().invoke(app, ["predict", "starter", "article.txt"])
     assert done.exit_code == 0, done.output
-    assert "learned from invented articles only" in " ".join(done.output.split())
+    assert "was trained only on invented articles" in " ".join(done.output.split())
     assert '"labels": ["aid_pledge"]' in Path("predictions.jsonl").read_text(encoding="utf-8")
 
     again = CliRunner().invoke(app, ["predict", "starter", "article.txt"])
     assert again.exit_code != 0
-    assert "predictions.jsonl exists already. Name another file with --out" in " ".join(again.output.split())
+    assert "predictions.jsonl already exists. Choose another file with --out" in " ".join(again.output.split())
     assert CliRunner().invoke(app, ["predict", "starter", "article.txt", "--out", "predictions.jsonl"]).exit_code == 0
 
 

@@ -1,4 +1,4 @@
-"""Ask a model about texts: one answer for each, read strictly, with what it cost; and many of them at a time.
+"""Ask a model about texts, several at a time: each answer is read strictly, and its cost is recorded.
 
 An answer that cannot be read is asked for once more. If that one cannot be read either, there is no answer, which is
 never the same as "none of the labels".
@@ -26,7 +26,7 @@ from trainer.active.llm.endpoint import Endpoint, RefusedTextError, Reply, read_
 Key = TypeVar("Key", bound=Hashable)
 
 _KEPT = 500
-"""The greatest number of characters that are kept of an unreadable answer."""
+"""Maximum number of characters kept of an unreadable answer."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Answer:
 
     - `labels`: in codebook order; None if there is no answer, for the reason `problem`
     - `probabilities`: one for each label; 0 or 1 if the settings name no source of probabilities
-    - `requests`: the number of questions asked; `attempts`: of requests sent, with repetitions after failures
+    - `requests`: number of questions asked; `attempts`: number of requests sent, including repetitions after failures
     - `written`: the beginning of the last unreadable answer
     """
 
@@ -52,7 +52,7 @@ class Answer:
 
 @dataclass
 class Spent:
-    """What answers have cost so far: numbers of questions, requests, tokens of requests and of answers, and seconds."""
+    """The cost of answers so far: numbers of questions, requests, input and output tokens, and seconds."""
 
     requests: int = 0
     attempts: int = 0
@@ -106,7 +106,7 @@ def answer_about(endpoint: Endpoint, prompt: Prompt, text: str, *, repeat: int =
 def _read(
     endpoint: Endpoint, prompt: Prompt, text: str, spent: Spent, *, temperature: float | None = None, repeat: int = 0
 ) -> tuple[tuple[str, ...] | None, Reply, str]:
-    """Ask until an answer can be read, at most twice; returns its labels or None, the last reply, and its problem."""
+    """Ask until an answer can be read, at most twice; return its labels or None, the last reply, and its problem."""
     problem, reply = "", Reply("")
     for attempt in range(2):
         # Another seed for the second time: the same one would bring the same answer.
@@ -153,9 +153,9 @@ def in_parallel(
 ) -> None:
     """Ask about keys as they are yielded, at most `workers` at a time, and record answers as soon as they arrive.
 
-    Answers are recorded by a thread of their own, which Ctrl-C cannot interrupt; those that arrive together are
-    recorded together. If an error occurs or Ctrl-C is pressed, nothing further is asked, and the answers to requests
-    under way are recorded before the exception is raised.
+    A separate thread, which Ctrl-C cannot interrupt, records the answers; those that arrive together are recorded
+    together. If an error occurs or Ctrl-C is pressed, no further requests are sent, and the answers to requests in
+    progress are recorded before the exception is raised.
     """
     context = copy_context()  # with the sink of progress reports, which threads do not inherit
     failure: BaseException | None = None
@@ -191,7 +191,7 @@ def in_parallel(
 
 
 def refused(error: RefusedTextError) -> Answer:
-    """The answer about a text whose request the endpoint refused as invalid: none."""
+    """Return the record for a text whose request the endpoint refused as invalid: no answer."""
     return Answer(None, problem=str(error), requests=1, attempts=1)
 
 
@@ -212,7 +212,7 @@ class Question:
 
 @dataclass
 class Journal:
-    """A JSONL file with the answers to questions, so that an interrupted check does not pay for them twice.
+    """A JSONL file with the answers to questions, so that an interrupted check does not ask them again.
 
     It contains hashes of the questions, and no texts. Without a path, nothing is kept.
 
@@ -236,7 +236,8 @@ class Journal:
             except (KeyError, TypeError) as error:
                 place = DataError.place(self.path, number)
                 raise DataError(
-                    f"{place}: this is not a file of answers by a language model ({error}). Name another file."
+                    f"{place}: this is not a file of answers by a language model ({error}). Choose another file with "
+                    "--answers."
                 ) from None
 
     def keep(self, question: Question, answer: Answer) -> None:
@@ -278,7 +279,7 @@ def ask_all(endpoint: Endpoint, questions: Sequence[Question], journal: Journal,
 
 @dataclass(frozen=True)
 class Budget:
-    """The most that a run may cost; None for no limit.
+    """The maximum cost of a run; None for no limit.
 
     Raises:
         InputError: a limit is not above 0, or there is a limit for the cost and the settings have no prices.
@@ -294,12 +295,12 @@ class Budget:
                 raise InputError(f"{name} {value:g} leaves nothing to spend. Give a number above 0, or remove {name}.")
         if self.cost is not None and (self.settings.price_in is None or self.settings.price_out is None):
             raise InputError(
-                "--max-cost needs prices. Add `price_in` and `price_out` (of a million tokens) under [llm] in "
+                "--max-cost needs prices. Add `price_in` and `price_out` (per million tokens) under [llm] in "
                 "communique.toml, or use --max-tokens."
             )
 
     def covers(self, spent: Spent) -> bool:
-        """Whether so much may be spent."""
+        """Whether the budget covers this cost."""
         cost = spent.cost(self.settings)
         return not (
             (self.cost is not None and cost is not None and cost > self.cost)
@@ -308,7 +309,7 @@ class Budget:
 
 
 def expected(prompt: Prompt, texts: Iterable[str], settings: LanguageModel) -> Spent:
-    """A rough estimate of what answers about texts will cost, from 4 bytes a token; without repetitions."""
+    """Estimate roughly what answers about texts will cost, at 4 bytes per token and without repetitions."""
     each = settings.samples if settings.probabilities == "samples" else 1
     constant = estimated_tokens(prompt.messages(""))
     answer = 4 + len(prompt.written(prompt.codebook.label_names[:1]).encode()) // 3

@@ -2,7 +2,7 @@
 
 Each test changes the prompt or the text in a way whose effect on the answer is known without human labels: legal labels
 only, definitions and examples recalled, answers that do not depend on the order of definitions or on the names of
-labels, exclusion rules heeded, and texts with instructions or delimiters that change nothing.
+labels, exclusion rules that are followed, and texts with instructions or delimiters that change nothing.
 
 Source: Halterman and Keith (2025), "Codebook LLMs: Evaluating LLMs as Measurement Tools for Political Science
 Concepts".
@@ -25,14 +25,14 @@ from trainer.evaluation.intervals import Interval
 Labels = tuple[str, ...]
 
 _MARKER = "purple elephant"
-"""Something that no text mentions, for an exclusion rule of which no model can know from its training."""
+"""Something that no text mentions, for an exclusion rule that no model can know from its training."""
 
 
 @dataclass(frozen=True)
 class TestResult:
     """The failures of one test among its cases, with a 95% interval of their rate (Wilson).
 
-    `unanswered` is the number of failures that are answers that could not be read; `reason`: why there are none.
+    `unanswered` counts the failures whose answer could not be read; `reason` says why there are no cases.
     """
 
     __test__ = False  # not a test of pytest
@@ -81,7 +81,7 @@ def codebook_tests(
     """Run all tests.
 
     Args:
-        sentences: some of those that the coder has answered; its recorded answers are what other answers must equal.
+        sentences: sentences that the coder has answered; new answers are compared with its recorded ones.
 
     Raises:
         EndpointError, InputError: see `Endpoint.ask`. The answers so far are in the journal.
@@ -114,7 +114,7 @@ _REASONS = {
     "definitions recalled": "no label has a definition",
     "examples recalled": "no label has an example",
     "counterexamples recalled": "no label has a counterexample",
-    "exclusion rules heeded": "no answer with a label, or no answer may be without one",
+    "exclusion rules followed": "no sentence was given a label, or the codebook requires one",
     "swapped names": "there is only one label",
 }
 
@@ -124,8 +124,8 @@ def _cases(prompt: Prompt, answered: Sequence[tuple[str, Labels]]) -> dict[str, 
         "definitions recalled": _definitions(prompt),
         "examples recalled": _examples(prompt),
         "counterexamples recalled": _counterexamples(prompt),
-        "other order": _renamed(with_codebook(prompt, _reversed(prompt.codebook)), answered, {}),
-        "exclusion rules heeded": _exclusions(prompt, answered),
+        "reversed order": _renamed(with_codebook(prompt, _reversed(prompt.codebook)), answered, {}),
+        "exclusion rules followed": _exclusions(prompt, answered),
         "generic names": _generic(prompt, answered),
         "swapped names": _swapped(prompt, answered),
         "instructions in a text": _instructions(prompt, answered),
@@ -228,7 +228,7 @@ _ORDERS = (
 
 
 def _instructions(prompt: Prompt, answered: Sequence[tuple[str, Labels]]) -> Iterator[_Case]:
-    """A text that demands a label which it did not have must not get it."""
+    """A text that demands a label that it did not have must not get it."""
     names = prompt.codebook.label_names
     for number, (text, labels) in enumerate(answered):
         absent = [name for name in names if name not in labels]

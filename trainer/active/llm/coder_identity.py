@@ -1,4 +1,4 @@
-"""Who a model coder is: its name, its model, its prompt and the examples in it, so that it can be asked again later."""
+"""The identity of a model coder: its name, model, prompt and examples, so that it can be asked again later."""
 
 from __future__ import annotations
 
@@ -46,11 +46,12 @@ class Coder:
             InputError: they are not.
         """
         facts, own = known.facts, self.identity
-        for what, name in (("model", "model"), ("prompt", "prompt"), ("parameters", "parameters")):
+        for name in ("model", "prompt", "parameters"):
             if facts.get(name) != own[name]:
+                what = "different parameters" if name == "parameters" else f"a different {name}"
                 raise InputError(
-                    f"{self.name} has answers with another {what} ({_shown(facts.get(name), own[name])}). One name "
-                    "stands for one model, one prompt and one set of parameters: choose another with --name."
+                    f"{self.name} has answers with {what} ({_shown(facts.get(name), own[name])}). One name stands for "
+                    "one model, one prompt and one set of parameters. Choose another name with --name."
                 )
 
 
@@ -62,10 +63,12 @@ def _shown(before: Any, after: Any) -> str:
 
 
 def known_again(store: Store, codebook: Codebook, known: ModelCoder, settings: LanguageModel) -> Coder:
-    """The coder that gave recorded answers, to ask it again: its model, prompt and parameters, at today's address.
+    """Return the coder that gave recorded answers, to ask it again: its model, prompt and parameters.
+
+    The address is that of the current settings.
 
     Raises:
-        InputError: its prompt cannot be made again: the codebook or an example's labels have changed.
+        InputError: its prompt cannot be reproduced, because the codebook or an example's labels have changed.
     """
     facts, parameters = known.facts, known.facts.get("parameters", {})
     own = replace(
@@ -94,7 +97,7 @@ def known_again(store: Store, codebook: Codebook, known: ModelCoder, settings: L
 def few_shots(store: Store, codebook: Codebook, number: int, split: Split, seed: int) -> tuple[Shot, ...]:
     """Choose coded sentences to show in the prompt: from the train part of a split, and from no probability sample.
 
-    Labels take turns, so that each has an example as far as there is one. Sentences that were drawn with a known
+    Labels are used in turn, so that each has an example if one exists. Sentences that were drawn with a known
     probability (random draws, audits) may be needed for an estimate or an audit, and are never shown.
 
     Raises:
@@ -112,8 +115,9 @@ def few_shots(store: Store, codebook: Codebook, number: int, split: Split, seed:
     Random(seed).shuffle(ids)
     if not ids:
         raise InputError(
-            f"{store.name}: no sentence of the train part of the split can serve as an example: each has no gold, or "
-            "is in a random draw or an audit. Label others, for instance with --strategy search, or leave out --shots."
+            f"{store.name}: no sentence in the train part of the split can be used as an example: each lacks gold "
+            "labels, or belongs to a random draw or an audit. Label others, for instance with --strategy search, or "
+            "omit --shots."
         )
     chosen = _in_turns(ids, gold, codebook, number)
     # Small models repeat what they saw last: no label, and not "none", should always stand at the end.
@@ -123,7 +127,7 @@ def few_shots(store: Store, codebook: Codebook, number: int, split: Split, seed:
 
 
 def known_shots(store: Store, codebook: Codebook, known: ModelCoder) -> tuple[Shot, ...]:
-    """The coded sentences in the prompt of a known coder, with their labels today."""
+    """Return the coded sentences in the prompt of a known coder, with their current labels."""
     ids = known.facts.get("parameters", {}).get("shots", [])
     gold = resolve(store.events.all(sentence_ids=ids), codebook, store.codebooks.history()).gold if ids else {}
     texts = {one.id: one.text for one in store.documents.sentences(ids)} if ids else {}

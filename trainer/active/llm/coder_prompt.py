@@ -183,7 +183,7 @@ class Prompt:
             return self._affirmed(found)
         key = "label" if self.codebook.exclusive else "labels"
         if set(found) != {key}:
-            raise UnreadableAnswer(f'expected a JSON object with the one key "{key}"')
+            raise UnreadableAnswer(f'expected a JSON object with only the key "{key}"')
         value = found[key]
         if self.codebook.exclusive:
             return self._known([] if value == NONE else [value])
@@ -216,7 +216,7 @@ def escaped(text: str) -> str:
 
 
 def estimated_tokens(messages: Sequence[Message]) -> int:
-    """A rough number of tokens of a request, from 4 bytes a token and 4 tokens around each message."""
+    """Return a rough number of tokens in a request, at 4 bytes per token and 4 tokens around each message."""
     return sum(4 + len(message["content"].encode("utf-8", "surrogatepass")) // 4 for message in messages)
 
 
@@ -261,5 +261,5 @@ def _json_object(answer: str) -> Mapping[str, Any]:
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({key for key, _ in pairs}) < len(pairs):
-        raise UnreadableAnswer("a key of the answer occurs twice")
+        raise UnreadableAnswer("the answer contains a key twice")
     return dict(pairs)

@@ -1,7 +1,7 @@
-"""Code sentences of a store with a language model: which, at what cost, and the answers as events of a model coder.
+"""Code sentences in a store with a language model: select them, estimate the cost, and record the answers as events.
 
-Every answer is recorded as soon as it arrives, so a run can be stopped at any time and continued by the same command:
-at most the requests under way are repeated, and counted.
+Every answer is recorded as soon as it arrives, so a run can be stopped at any time and continued by the same command.
+At most, the requests in progress are repeated; they are counted.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Selection:
-    """Which sentences to code: all, those of a draw, those with human gold or with words, and how many at random.
+    """Which sentences to code: all, those of a draw, those with gold or certain words, or a random sample of them.
 
     - `draw`: the id of a draw; empty for all sentences
     - `labelled`: only sentences with gold
     - `search`: only sentences with all of these words
-    - `size`: a simple random sample of so many; None for all
+    - `size`: size of a simple random sample of these; None for all
     """
 
     draw: str = ""
@@ -58,7 +58,7 @@ class Selection:
         for chosen in self._conditions(store, codebook):
             found = [one for one in found if one in chosen]
         if not found:
-            raise InputError(f"{store.name}: no sentence to code meets these conditions. Change or remove one of them.")
+            raise InputError(f"{store.name}: no sentence to code meets these conditions. Change or remove one.")
         if self.size is None or self.size >= len(found):
             return found
         kept = set(Random(self.seed).sample(found, self.size))
@@ -68,7 +68,7 @@ class Selection:
         if self.draw:
             drawn = store.draws.items(self.draw)
             if not drawn:
-                raise InputError(f"{store.name} has no draw '{self.draw}'. `communique status` shows the draws.")
+                raise InputError(f"{store.name} has no draw '{self.draw}'. Run `communique status` to see the draws.")
             yield set(drawn)
         if self.labelled:
             yield set(resolve(store.events.all(), codebook, store.codebooks.history()).gold)
@@ -87,7 +87,7 @@ def sampled_answers(store: Store, known: ModelCoder, size: int, seed: int) -> li
 
 @dataclass(frozen=True)
 class CodingPlan:
-    """The sentences that a coder is still to be asked about, and what that will cost.
+    """The sentences that a coder has not answered yet, and the expected cost.
 
     - `known`: the number of chosen sentences that have a recorded answer, or a recorded lack of one
     - `lost`: the number of sentences whose requests were under way when an earlier run was killed
@@ -102,10 +102,10 @@ class CodingPlan:
 
 
 def plan_coding(store: Store, coder: Coder, selection: Selection) -> CodingPlan:
-    """Find out what is left to ask.
+    """Determine which sentences a coder has not answered yet, and the expected cost.
 
     Raises:
-        InputError: the name belongs to another model or prompt, or see `Selection.ids`.
+        InputError: the name belongs to another model or prompt; see also `Selection.ids`.
     """
     known = model_coder(store, coder.name)
     if known is not None:
@@ -152,7 +152,8 @@ def code_sentences(store: Store, plan: CodingPlan, endpoint: Endpoint, budget: B
     mean = plan.expected.tokens / len(plan.sentences)
     if not budget.covers(_so_far(Spent(), plan, 1)):
         raise InputError(
-            f"The budget does not cover one sentence, which takes about {mean:,.0f} tokens. Raise it, or use --short."
+            f"The budget does not cover a single sentence, which needs about {mean:,.0f} tokens. Increase --max-cost "
+            "or --max-tokens, or use --short."
         )
 
     def ask(sentence: Sentence) -> Answer:
@@ -202,7 +203,7 @@ class _Recorder:
         self.outcome = Outcome()
 
     def marked(self, sentences: Sequence[Sentence], plan: CodingPlan, budget: Budget) -> Iterator[Sentence]:
-        """Yield sentences as long as the budget lasts, each after the store has a note that it is being asked about.
+        """Yield sentences as long as the budget lasts, each after a note in the store that its request is in progress.
 
         The notes are written for as many sentences at a time as there are workers.
         """

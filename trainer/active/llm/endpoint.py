@@ -1,8 +1,8 @@
-"""The client of an OpenAI-compatible endpoint: one chat request, what it cost, and failures in one line each.
+"""A client for an OpenAI-compatible endpoint: chat requests, their cost, and error messages of one line.
 
-Requests go only to the address in the settings: redirects are refused. Failed connections, timeouts, rate limits and
-server errors are repeated by the `openai` client with growing pauses, or when the server says (`Retry-After`). The key
-is read from an environment variable and removed from every message.
+Requests go only to the address in the settings: redirects are refused. After failed connections, timeouts, rate limits
+and server errors, the `openai` client repeats a request after longer and longer pauses, or after the pause that the
+server asks for (`Retry-After`). The key is read from an environment variable and removed from every message.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 _NO_KEY = "no-key-needed"  # the client insists on one
 _LONGEST = 300
-"""The greatest number of characters of a server's own message in an error."""
+"""Maximum number of characters of a server's message quoted in an error."""
 _OPTIONAL = ("response_format", "seed", "logprobs")
 """Parameters that an endpoint may not know; without `logprobs` there are no probabilities."""
 _TOP = 5  # alternatives of a token whose probabilities are asked for
 _CONTEXT = re.compile(r"context|too long|maximum.{0,20}length|max_model_len|exceeds? .{0,20}tokens", re.IGNORECASE)
 _PLAUSIBLE = 0.5
-"""The least probability that "yes" and "no" must have together for their ratio to be a probability."""
+"""The smallest sum of the probabilities of "yes" and "no" at which their ratio is used."""
 
 
 class RefusedTextError(EndpointError):
@@ -48,7 +48,7 @@ class Reply:
 
     - `content`: the text of the answer; empty if the model refused
     - `problem`: why the answer cannot be read, although the request succeeded: cut off, refused; empty otherwise
-    - `tokens_in`, `tokens_out`: as the endpoint counted them; 0 if it does not say
+    - `tokens_in`, `tokens_out`: as counted by the endpoint; 0 if it does not report them
     - `seconds`: from the first attempt to the answer; `attempts`: the number of requests that were needed
     - `tokens`: the answer's tokens, each with the log-probabilities of its alternatives; empty if not offered
     """
@@ -64,7 +64,7 @@ class Reply:
 
 @dataclass
 class Endpoint:
-    """An endpoint of which chat requests can be made, from any thread. Close it after use.
+    """An endpoint to which chat requests can be sent from any thread. Close it after use.
 
     Raises:
         InputError: the `openai` package, the address, the model or the key is missing, or the address is not valid.
@@ -108,7 +108,7 @@ class Endpoint:
         """Ask for the labels of one text.
 
         Args:
-            temperature: instead of that in the settings.
+            temperature: replaces the temperature in the settings.
             repeat: added to the seed, so that samples and repeated questions differ.
 
         Raises:
@@ -216,35 +216,35 @@ class Endpoint:
         place, own = shown_address(self.settings), self.settings
         said = self._hidden(str(getattr(error, "message", error)))
         if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
-            where = f"in the environment variable {own.key}" if own.key else f"as `key` under [llm] in {SETTINGS_FILE}"
-            raise InputError(f"{place}: the endpoint does not accept the key. Put a valid key {where}.") from None
+            needs = f"needs a key. Put it in an environment variable, and its name under [llm] in {SETTINGS_FILE}."
+            rejects = f"does not accept the key. Put a valid key in the environment variable {own.key}."
+            raise InputError(f"{place}: the endpoint {rejects if own.key else needs}") from None
         if isinstance(error, openai.NotFoundError):
             raise InputError(
-                f"{place}: the endpoint does not know the model '{own.model}', or this is not its address ({said}). "
-                "Check `model` and `base_url`, which often ends with /v1."
+                f"{place}: the endpoint has no model '{own.model}', or the address is wrong ({said}). Check `model` "
+                "and `base_url`; many addresses end with /v1."
             ) from None
         if isinstance(error, openai.APITimeoutError):
             raise EndpointError(
-                f"{place}: no answer within {own.timeout:g} seconds, {own.retries + 1} times. Try again later, or "
-                f"raise `timeout` under [llm] in {SETTINGS_FILE}."
+                f"{place}: no answer within {own.timeout:g} seconds (attempts: {own.retries + 1}). Try again later, or "
+                f"increase `timeout` under [llm] in {SETTINGS_FILE}."
             ) from None
         if isinstance(error, openai.APIConnectionError):
             cause = self._hidden(str(error.__cause__ or said))
             raise EndpointError(
-                f"{place}: the endpoint cannot be reached ({cause}). Check `base_url`, and that the server runs."
+                f"{place}: the endpoint cannot be reached ({cause}). Check `base_url`, and that the server is running."
             ) from None
         if isinstance(error, openai.RateLimitError):
             raise EndpointError(
-                f"{place}: the endpoint's limit is reached ({said}). Go on later with the same command, or lower "
-                f"`concurrency` under [llm] in {SETTINGS_FILE}."
+                f"{place}: the endpoint's rate limit or quota is exhausted ({said}). Run the same command again later, "
+                f"or lower `concurrency` under [llm] in {SETTINGS_FILE}."
             ) from None
-        status = getattr(error, "status_code", None)
-        if status is not None and 300 <= status < 400:
+        if 300 <= (getattr(error, "status_code", None) or 0) < 400:
             raise EndpointError(
-                f"{place}: the endpoint redirects requests to another address, to which texts are not sent. Set "
-                "`base_url` to the right address."
+                f"{place}: the endpoint redirects requests to another address, but texts are sent only to `base_url`. "
+                "Set it to the right address."
             ) from None
-        raise EndpointError(f"{place}: the endpoint failed ({said}). Try again later with the same command.") from None
+        raise EndpointError(f"{place}: the endpoint failed ({said}). Run the same command again later.") from None
 
 
 _NO_LOGPROBS = (
@@ -261,7 +261,7 @@ def checked_address(settings: LanguageModel) -> None:
     """
     for name, option in (("base_url", "--base-url"), ("model", "--model")):
         if not getattr(settings, name):
-            raise InputError(f"No language model is named. Add `{name}` under [llm] in {SETTINGS_FILE}, or {option}.")
+            raise InputError(f"No language model is set. Add `{name}` under [llm] in {SETTINGS_FILE}, or use {option}.")
     try:
         parts = urlsplit(settings.base_url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -271,8 +271,8 @@ def checked_address(settings: LanguageModel) -> None:
         raise InputError(f"`base_url` must be an address such as http://localhost:8000/v1. Fix it in {SETTINGS_FILE}.")
     if parts.username or parts.password or parts.query:
         raise InputError(
-            "`base_url` must not contain a name, a password or parameters: keys belong in an environment variable, "
-            f"whose name is `key` under [llm] in {SETTINGS_FILE}."
+            "`base_url` must not contain a user name, a password or query parameters. Put the key in an environment "
+            f"variable, and its name as `key` under [llm] in {SETTINGS_FILE}."
         )
 
 
@@ -282,7 +282,7 @@ def shown_address(settings: LanguageModel) -> str:
 
 
 def proxies(settings: LanguageModel) -> str:
-    """The proxy of the environment through which requests go, without a password; empty if there is none."""
+    """The proxy in the environment through which requests go, without its password; empty if there is none."""
     parts = urlsplit(settings.base_url)
     if not parts.hostname or proxy_bypass(parts.hostname):
         return ""
@@ -298,10 +298,10 @@ def _key(settings: LanguageModel) -> str:
     if not found:
         raise InputError(
             f"The environment variable {settings.key}, which must contain the key for {shown_address(settings)}, is "
-            f"empty. Set it, or change `key` under [llm] in {SETTINGS_FILE}."
+            f"not set or empty. Set it, or change `key` under [llm] in {SETTINGS_FILE}."
         )
     if not found.isascii() or not found.isprintable():
-        raise InputError(f"The key in the environment variable {settings.key} has characters that no key has. Fix it.")
+        raise InputError(f"The environment variable {settings.key} has characters that no key has. Set it again.")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Measure model coders against people: agreement by label beside that among people, two coders paired, and drift."""
+"""Compare model coders with people and with each other: agreement by label, paired differences, and drift."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ PEOPLE = "people"
 
 @dataclass(frozen=True)
 class HumanLabels:
-    """Gold of sentences whose decisions nobody made with a suggestion in view.
+    """Gold labels of sentences on which everybody decided without seeing a suggestion.
 
-    `influenced` is the number of sentences left out because a decision was made with a suggestion, or others'
-    decisions, in view: it would agree with a model for that reason.
+    `influenced` is the number of sentences left out because a person saw a suggestion or the decisions of others, which
+    alone can make a decision agree with a model.
     """
 
     gold: Mapping[str, tuple[str, ...]]
@@ -105,8 +105,8 @@ def human_agreement(coder: ModelCoder, humans: HumanLabels, codebook: Codebook, 
     both = sorted(answers.keys() & humans.gold.keys())
     if not both:
         raise InputError(
-            f"{coder.name} has answered no sentence with human labels. Label sentences that it has answered, or ask it "
-            "about labelled ones: `communique llm code --labelled`."
+            f"{coder.name} has answered no sentence with human labels. Label sentences that it has answered, or let it "
+            "code labelled sentences: `communique llm code --labelled`."
         )
     units = [Unit(humans.sentences[one], {PEOPLE: humans.gold[one], coder.name: answers[one]}) for one in both]
     gold, given = (_indicator([labels[one] for one in both], codebook) for labels in (humans.gold, answers))
@@ -129,7 +129,7 @@ def human_agreement(coder: ModelCoder, humans: HumanLabels, codebook: Codebook, 
 def compare_coders(
     first: ModelCoder, second: ModelCoder, humans: HumanLabels, codebook: Codebook, store: Store
 ) -> tuple[Comparison, int]:
-    """Compare two model coders on the sentences with gold that both have answered; the other ones are counted.
+    """Compare two model coders on the sentences with gold that both have answered, and count those that only one has.
 
     Raises:
         InputError: there is no such sentence.
@@ -140,8 +140,8 @@ def compare_coders(
     both = sorted(humans.gold.keys() & answers[0].keys() & answers[1].keys())
     if not both:
         raise InputError(
-            f"No sentence with human labels has answers by both {first.name} and {second.name}. Ask both about "
-            "the same sentences: `communique llm code --labelled`."
+            f"No sentence with human labels has answers by both {first.name} and {second.name}. Let both code the same "
+            "sentences: `communique llm code --labelled`."
         )
     numbers = {document: number for number, document in enumerate(sorted(_documents(both, humans)))}
     groups = [numbers[humans.sentences[it].document_id] for it in both]
@@ -153,7 +153,7 @@ def compare_coders(
 def drift(
     coder: ModelCoder, prompt: Prompt, endpoint: Endpoint, sentences: Sequence[Sentence], journal: Journal
 ) -> TestResult:
-    """Ask the same questions again, with the same seeds: the cases whose answer differs from the recorded one.
+    """Ask the same questions again, with the same seeds, and count the answers that differ from the recorded ones.
 
     The new answers are not recorded as the coder's.
 

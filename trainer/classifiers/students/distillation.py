@@ -1,6 +1,6 @@
 """Train a small network on the probabilities of a larger model: targets, loss, and the training of an encoder.
 
-A student learns how probable its teacher holds every label, which tells more than the teacher's decisions.
+A student learns its teacher's probability of every label, which is more informative than the teacher's decisions.
 Source: Hinton, Vinyals and Dean (2015), "Distilling the Knowledge in a Neural Network", at temperature 1.
 
 This module imports torch, so import it only for training.

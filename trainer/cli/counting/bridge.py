@@ -20,22 +20,23 @@ def bridge(
     old: Annotated[
         Path,
         typer.Argument(
-            help="File of `communique predict`, or a coded sample with inclusion_probability: the old coding."
+            help="Old coding: a file of `communique predict`, or a coded sample with the column inclusion_probability."
         ),
     ],
-    new: Annotated[Path, typer.Argument(help="The same or other sentences in the new coding; some must be in both.")],
+    new: Annotated[Path, typer.Argument(help="New coding: a file of either kind that shares some sentences with OLD.")],
     before: Annotated[
         Path | None,
         typer.Option("--before", help="Folder of `estimate --by PERIOD --out` in the old coding.", metavar="FOLDER"),
     ] = None,
     after: Annotated[
-        Path | None, typer.Option("--after", help="Folder of the same in the new coding.", metavar="FOLDER")
+        Path | None,
+        typer.Option("--after", help="Folder of `estimate --by PERIOD --out` in the new coding.", metavar="FOLDER"),
     ] = None,
     rename: Annotated[
         str, typer.Option("--rename", help="Labels that were renamed, as OLD=NEW, separated by commas.")
     ] = "",
     link: Annotated[
-        Link, typer.Option("--link", help="How the shift applies to earlier periods: in proportion, or in points.")
+        Link, typer.Option("--link", help="How earlier periods are shifted: in proportion, or by points.")
     ] = "ratio",
     confidence: Annotated[float, typer.Option("--confidence", help="Confidence of the intervals of the shift.")] = 0.95,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the tables and the plot.")] = None,
@@ -51,7 +52,7 @@ def bridge(
     from trainer.estimate.published.saving import load_estimate, save_bridge
 
     if (before is None) != (after is None):
-        raise InputError("a spliced series needs both --before and --after. Add the other one, or leave both out.")
+        raise InputError("a spliced series needs both --before and --after. Add the missing one, or omit both.")
     if not 0 < confidence < 1:
         raise InputError(f"--confidence is {confidence:g}. Choose a number between 0 and 1, such as 0.95.")
     if out is not None:
@@ -76,7 +77,7 @@ def _renamed(text: str) -> dict[str, str]:
     pairs = [one.strip().partition("=") for one in text.split(",") if one.strip()]
     for a, sign, b in pairs:
         if not (a and sign and b):
-            raise InputError(f"--rename {text}: write OLD=NEW, separated by commas.")
+            raise InputError(f"--rename {text}: write pairs OLD=NEW, separated by commas.")
     return {a.strip(): b.strip() for a, _, b in pairs}
 
 

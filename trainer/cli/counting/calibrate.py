@@ -64,8 +64,8 @@ def calibrate(
         str,
         typer.Option(
             "--objective",
-            help="What thresholds are chosen for: f1, precision=0.8, recall=0.9, or cost=5 (a miss costs five false "
-            "alarms).",
+            help="Criterion for choosing thresholds: f1, precision=0.8, recall=0.9, or cost=5 (a miss costs as much as "
+            "five false alarms).",
         ),
     ] = "f1",
     labels: Annotated[
@@ -79,15 +79,16 @@ def calibrate(
         ErrorKind | None,
         typer.Option(
             "--error",
-            help="The error to limit: among assigned labels (false-alarms), sentences with a label (misses), or all "
-            "answers (answered) \\[default: false-alarms, or answered if the labels exclude each other].",
+            help="The error to limit: wrong ones among assigned labels (false-alarms), missed ones among sentences "
+            "with a label (misses), or wrong ones among all answers (answered) \\[default: false-alarms, or answered "
+            "if the labels exclude each other].",
         ),
     ] = None,
     recall: Annotated[
         float | None,
         typer.Option("--recall", help="Choose thresholds for screening that find this share of each label, e.g. 0.95."),
     ] = None,
-    joint: Annotated[bool, typer.Option("--joint", help="Let the bounds of all labels hold together.")] = False,
+    joint: Annotated[bool, typer.Option("--joint", help="Make the bounds of all labels hold simultaneously.")] = False,
     confidence: Annotated[float, typer.Option("--confidence", help="Confidence of the bounds.")] = 0.95,
     codebook: Annotated[
         str,
@@ -101,12 +102,12 @@ def calibrate(
     text_column: TextColumnOption = "",
     label_column: LabelColumnOption = "",
     blank: BlankOption = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the parts for cross-fitting.")] = 13,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the folds for cross-fitting.")] = 13,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Write a new artefact that fits a labelled sample or a known prevalence, or that abstains where it must.
+    """Write a new artefact that fits a labelled sample or a known prevalence, or that abstains when it is uncertain.
 
-    The figures after calibration are cross-fitted by document. The artefact that is read never changes.
+    The figures after calibration are cross-fitted by document. The original artefact is not changed.
     """
     from trainer.estimate.adjusting.calibrating import calibrate as make_calibration
 
@@ -195,10 +196,10 @@ def _print_abstention(rule: Abstention) -> None:
         )
         for label, own in rule.labels.items()
     ]
-    together = "together" if rule.joint else "each"
+    together = "for all labels together" if rule.joint else "for each label"
     console.print(
-        f"At most {rule.max_error:.1%} {_ERRORS[rule.error]}, as a share of documents, at confidence "
-        f"{rule.confidence:.0%} {together}:"
+        f"At most {rule.max_error:.1%} {_ERRORS[rule.error]}, as a share of documents, with "
+        f"{rule.confidence:.0%} confidence {together}:"
     )
     headings = ["label", "abstains", "errors", "bound", "abstained", "best in hindsight"]
     caption = "errors: in one sentence per document; hindsight: the best cut-off on this sample, without a guarantee."
@@ -210,8 +211,8 @@ def _print_screening(rule: Screening) -> None:
         (label, f"{own.threshold:.4f}", f"{own.missed} of {own.units}", f"{own.bound:.1%}", f"{own.read:.1%}")
         for label, own in rule.labels.items()
     ]
-    together = "together" if rule.joint else "each"
-    console.print(f"Recall of at least {rule.recall:.1%} at confidence {rule.confidence:.0%} {together}:")
+    together = "for all labels together" if rule.joint else "for each label"
+    console.print(f"Recall of at least {rule.recall:.1%} with {rule.confidence:.0%} confidence {together}:")
     headings = ["label", "read from", "missed", "recall at least", "to read"]
     caption = "missed: in one sentence with the label per document; to read: share of the sample's sentences."
     console.print(table(headings, rows, align="lrrrr", caption=caption))

@@ -96,8 +96,8 @@ def estimate(
         str,
         typer.Option(
             "--regress",
-            help="Instead of shares, estimate a regression: a label, ~, and covariates, e.g. 'aid_pledge ~ "
-            "after_summit + source'.",
+            help="Estimate a regression instead of shares. The formula is a label, ~, and covariates, e.g. 'aid_pledge "
+            "~ after_summit + source'.",
             metavar="FORMULA",
         ),
     ] = "",
@@ -110,19 +110,20 @@ def estimate(
     ] = None,
     family: Annotated[Family, typer.Option("--family", help="Linear or logistic regression.")] = "linear",
     row: Annotated[
-        RowUnit, typer.Option("--row", help="A row of the regression; periods need --by and a table with period.")
+        RowUnit, typer.Option("--row", help="Unit of the regression's rows; period needs --by and a table of periods.")
     ] = "sentence",
     pseudo_outcomes: Annotated[
         Path | None,
         typer.Option(
-            "--pseudo-outcomes", help="Table for a linear regression in another program (.csv).", metavar="FILE"
+            "--pseudo-outcomes", help="CSV file to write, for a linear regression in another program.", metavar="FILE"
         ),
     ] = None,
     impute_coders: Annotated[
         int,
         typer.Option(
             "--impute-coders",
-            help="Carry the disagreement of coders into the intervals, by this number of estimates with random coders.",
+            help="Include the disagreement of coders in the intervals by combining this many estimates (at least 5), "
+            "each with randomly chosen coders.",
             metavar="N",
         ),
     ] = 0,
@@ -191,13 +192,15 @@ def _refuse_other_options(labels: str, unit: Unit, estimand: Estimand, more: boo
     given = {"--labels": bool(labels), "--unit": unit != "sentences", "--estimand": estimand != "corpus"}
     for name, is_given in (given | {"--allow-unaudited or --impute-coders": more}).items():
         if is_given:
-            raise InputError(f"{name} is for shares, not for a regression. Leave it out, or leave --regress out.")
+            raise InputError(f"{name} applies to shares, not to a regression. Remove it, or remove --regress.")
 
 
 def _refuse_regression_options(data: Path | None, pseudo_outcomes: Path | None) -> None:
     for name, given in (("--data", data), ("--pseudo-outcomes", pseudo_outcomes)):
         if given is not None:
-            raise InputError(f"{name} is for a regression. Add a formula, e.g. --regress 'aid_pledge ~ after_summit'.")
+            raise InputError(
+                f"{name} applies only to a regression. Add one, e.g. --regress 'aid_pledge ~ after_summit'."
+            )
 
 
 def _regress(
@@ -251,7 +254,7 @@ def print_regression(found: Regression) -> None:
         for one in found.coefficients
     ]
     headings = ["coefficient", "estimate", "std. error", "interval", "p", "predictions", "sample alone"]
-    caption = "predictions: with the assigned labels as outcome, which is biased."
+    caption = "predictions: with the assigned labels as the outcome; these coefficients are biased."
     console.print(table(headings, rows, align="lrrrrrr", caption=caption))
     for note in found.notes:
         console.print(f"Note: {note}.", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`communique llm`: a language model as one more coder: its prompt, coding, checks, and two coders compared."""
+"""`communique llm`: a language model as an additional coder: its prompt, coding, checks, and comparisons."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from trainer.active.llm.coder_identity import Coder
     from trainer.active.llm.coding import CodingPlan, Outcome
 
-app = typer.Typer(no_args_is_help=True, help="Let a language model code sentences, and measure it like any coder.")
+app = typer.Typer(
+    no_args_is_help=True, help="Let a language model code sentences, and evaluate it like any other coder."
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,39}")
 
@@ -89,7 +91,7 @@ def prompt_command(
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
-    """Print the prompt that a model gets for a sentence; nothing is sent."""
+    """Print the prompt that a model receives for a sentence; nothing is sent."""
     from trainer.active.llm.coder_prompt import estimated_tokens
 
     with _opened(store, codebook, needed=shots > 0) as (opened, book, settings):
@@ -116,22 +118,22 @@ def _opened(store: str | None, codebook: str | None, *, needed: bool) -> Iterato
 @app.command("code", epilog="Example: communique llm code --labelled --size 200 --max-tokens 500000")
 def code_command(
     labelled: Annotated[
-        bool, typer.Option("--labelled", help="Only sentences with labels that people agree on.")
+        bool, typer.Option("--labelled", help="Code only sentences with gold labels by people.")
     ] = False,
-    draw: Annotated[str, typer.Option("--draw", metavar="ID", help="Only the sentences of this draw.")] = "",
+    draw: Annotated[str, typer.Option("--draw", metavar="ID", help="Code only the sentences of this draw.")] = "",
     search: Annotated[
-        str, typer.Option("--search", metavar="WORDS", help="Only sentences that contain all of these words.")
+        str, typer.Option("--search", metavar="WORDS", help="Code only sentences that contain all of these words.")
     ] = "",
     size: Annotated[
         int | None,
-        typer.Option("--size", min=1, help="A random sample of so many of these sentences \\[default: all]."),
+        typer.Option("--size", min=1, help="Code a random sample of this many of these sentences \\[default: all]."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the sample.")] = 13,
     max_cost: Annotated[
         float | None, typer.Option("--max-cost", help="Stop before the cost exceeds this (needs prices).")
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", help="Stop before the tokens of all requests and answers exceed this.")
+        int | None, typer.Option("--max-tokens", help="Stop before the number of input and output tokens exceeds this.")
     ] = None,
     yes: YesOption = False,
     name: NameOption = "",
@@ -143,9 +145,9 @@ def code_command(
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
-    """Code sentences of the store with a language model. Recorded answers are never asked for again.
+    """Code sentences in the store with a language model, except those that it has already answered.
 
-    The answers are kept apart from those of people: they are neither gold nor part of their agreement.
+    The answers are kept apart from the decisions of people: they are not gold and do not count towards agreement.
     """
     from trainer.active.llm.asking import Budget
     from trainer.active.llm.coding import Selection, code_sentences, plan_coding
@@ -166,7 +168,7 @@ def code_command(
         finally:
             endpoint.close()
         if coder.prompt.schema is not None and not endpoint.enforces_schema:
-            console.print("The endpoint enforces no JSON schema: answers were only read strictly.")
+            console.print("The endpoint does not enforce a JSON schema, so the answers were only checked when read.")
         _print_outcome(outcome, plan, opened)
 
 
@@ -175,19 +177,19 @@ def _told_of_interrupts() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("All answers so far are recorded; the same command goes on.") from None
+        raise KeyboardInterrupt("All answers so far are recorded. Run the same command to continue.") from None
 
 
 def _print_plan(plan: CodingPlan) -> None:
     own, prompt = plan.coder.settings, plan.coder.prompt
     book = prompt.codebook
     console.print(f"{plan.coder.name}: model {own.model}, codebook {book.name} {book.version}, prompt {prompt.hash}.")
-    coded = f" ({plan.known} of the chosen ones already have an answer)" if plan.known else ""
+    coded = f" (already answered: {plan.known})" if plan.known else ""
     console.print(f"To code: {counted(len(plan.sentences), 'sentence')}{coded}. {_expected(plan.expected, own)}")
     if plan.lost:
         console.print(
-            f"An earlier run was killed: up to {counted(plan.lost, 'request')} under way then will be repeated, and "
-            "may be paid for twice."
+            f"An earlier run was killed: up to {counted(plan.lost, 'request')} in progress at that time will be "
+            "repeated, and may be charged twice."
         )
 
 
@@ -201,14 +203,14 @@ def _print_outcome(outcome: Outcome, plan: CodingPlan, store: Store) -> None:
     spent, done = outcome.spent, outcome.answered + outcome.unanswered.total()
     name = plan.coder.name
     if not plan.sentences:
-        console.print(f"Nothing to ask: {name} has an answer for every chosen sentence.")
+        console.print(f"Nothing to ask: {name} has already been asked about every selected sentence.")
     else:
         console.print(
             f"Answers: {outcome.answered} ({outcome.labelled} with a label); no answer: {outcome.unanswered.total()}. "
             f"All are recorded in {store.name}."
         )
         for problem, times in outcome.unanswered.most_common(5):
-            console.print(f"  no answer, {times} times: {problem}", soft_wrap=True)
+            console.print(f"  no answer, {counted(times, 'time')}: {problem}", soft_wrap=True)
         cost = spent.cost(plan.coder.settings)
         paid = "" if cost is None else f", cost {cost:,.4g}"
         again = spent.attempts - spent.requests
@@ -217,7 +219,7 @@ def _print_outcome(outcome: Outcome, plan: CodingPlan, store: Store) -> None:
         console.print(f"Used: {spent.tokens_in:,} + {spent.tokens_out:,} tokens{paid}{each}{repeated}.")
     if outcome.stopped:
         left = len(plan.sentences) - done
-        console.print(f"The budget is spent: {counted(left, 'sentence')} left. The same command goes on.")
+        console.print(f"The budget is spent: {counted(left, 'sentence')} left. Run the same command to continue.")
     print_next(
         command("llm", "check", name, store=store.name),
         command("label", "--annotator", "YOUR_NAME", "--strategy", f"disputed-by {name}", store=store.name),

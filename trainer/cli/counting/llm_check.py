@@ -28,16 +28,20 @@ def check_command(
     sentences: Annotated[
         int, typer.Option("--sentences", min=1, help="Number of coded sentences for each test of codebook use.")
     ] = 30,
-    drift: Annotated[int, typer.Option("--drift", min=0, help="Number of sentences to ask about again.")] = 100,
+    drift: Annotated[
+        int, typer.Option("--drift", min=0, help="Number of sentences to ask about again, to measure drift.")
+    ] = 100,
     only_agreement: Annotated[
-        bool, typer.Option("--only-agreement", help="Only the agreement with people; nothing is sent.")
+        bool, typer.Option("--only-agreement", help="Measure only the agreement with people; nothing is sent.")
     ] = False,
     answers: Annotated[
         Path | None,
-        typer.Option("--answers", metavar="FILE", help="Keep answers in this file, so that a check can be continued."),
+        typer.Option(
+            "--answers", metavar="FILE", help="Save answers to this file, so that an interrupted check can continue."
+        ),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures to this file.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the choice of sentences.")] = 13,
     yes: YesOption = False,
@@ -128,7 +132,8 @@ def _print_agreement(found: HumanAgreement, coder: ModelCoder) -> None:
     headings += ["kappa\nmodel", "95%", "kappa\npeople", "95%"]
     console.print(table(headings, rows, align="lrrrrrrrrr"))
     console.print(
-        f"Macro-F1 {number(found.macro_f1)}. Kappa of people: {found.people.n_sentences} sentences in common."
+        f"Macro-F1 {number(found.macro_f1)}. Kappa among people: {counted(found.people.n_sentences, 'sentence')} "
+        "reviewed by several of them."
     )
     if found.unanswered:
         console.print(f"Left out, because the model gave no answer: {counted(found.unanswered, 'sentence')}.")
@@ -181,7 +186,7 @@ def compare_command(
     store: StoreOption = None,
     codebook: CodebookOption = None,
 ) -> None:
-    """Compare two prompts or models on the same human labels, paired; nothing is sent."""
+    """Compare two prompts or models on the same sentences with human labels; nothing is sent."""
     from labels.sampling.model_coders import known_coder
     from trainer.active.llm.human_comparison import compare_coders, human_labels
 

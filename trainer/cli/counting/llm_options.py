@@ -32,11 +32,14 @@ ModelOption = Annotated[
     ),
 ]
 ShortOption = Annotated[
-    bool, typer.Option("--short", help="Prompt with names, definitions and two rules a label only, for small models.")
+    bool,
+    typer.Option(
+        "--short", help="Shorten the prompt for small models: names, definitions and at most two rules per label."
+    ),
 ]
 ShotsOption = Annotated[
     int,
-    typer.Option("--shots", min=0, max=100, help="Show this many coded sentences in the prompt, from --split."),
+    typer.Option("--shots", min=0, max=100, help="Number of coded sentences to show in the prompt, from --split."),
 ]
 SplitOption = Annotated[
     Path | None,
@@ -70,14 +73,14 @@ class CoderOptions:
 
 
 def confirm_sending(settings: LanguageModel, what: str, *, yes: bool) -> None:
-    """Say where texts go, and ask; a prompt needs a terminal.
+    """Print where texts are sent, and ask for confirmation.
 
     Raises:
         InputError: there is no terminal and no --yes.
     """
     from trainer.active.llm.endpoint import proxies, shown_address
 
-    through = f" through the proxy {proxy} of the environment" if (proxy := proxies(settings)) else ""
+    through = f" through the proxy {proxy} (from the environment)" if (proxy := proxies(settings)) else ""
     console.print(f"Texts are sent to {shown_address(settings)}{through}, and nowhere else.", soft_wrap=True)
     if yes:
         return

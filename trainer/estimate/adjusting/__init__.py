@@ -1,1 +1,1 @@
-"""Adjust a saved model to a labelled sample: new probabilities, thresholds, and when to abstain."""
+"""Adjust a saved model to a labelled sample: probabilities, thresholds, and rules for abstaining."""

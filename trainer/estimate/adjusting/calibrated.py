@@ -1,4 +1,4 @@
-"""What a new calibration changes: figures before and after, and the artefact with the new manifest."""
+"""The results of a new calibration: figures before and after, and the artefact with the new manifest."""
 
 from __future__ import annotations
 

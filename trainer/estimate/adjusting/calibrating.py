@@ -1,4 +1,4 @@
-"""Calibrate a saved model anew, or let it abstain: `communique calibrate` and `from communique import calibrate`."""
+"""Recalibrate a saved model, or let it abstain: `communique calibrate` and `from communique import calibrate`."""
 
 from __future__ import annotations
 
@@ -100,16 +100,16 @@ def calibrate(
             labelled sample, its rows are weighted to have these shares.
         objective: "f1", "precision=0.8", "recall=0.9" or "cost=5" (a miss costs five times as much as a false alarm).
         labels: the labels to change; empty for all.
-        max_error: limit for the error of the model's answers, in (0, 1); it abstains where it must.
+        max_error: limit for the error of the model's answers, in (0, 1); the model abstains from uncertain ones.
         error: "false-alarms", "misses" or "answered" (see `trainer.calibration.abstention`); None for "false-alarms",
             or "answered" if the labels exclude each other.
         recall: wanted recall of the sentences to read for each label, in (0, 1).
-        joint: let all bounds hold together, instead of each by itself.
+        joint: make all bounds hold simultaneously, not only each on its own.
         confidence: of the bounds, in (0, 1).
         codebook: of the labels in the store; None for that of the model.
         draws: ids of the draws in the store to use; empty for all probability samples.
         text_column, label_column, blank: how to read the file; see `ReadingOptions`.
-        seed: seed of the parts for cross-fitting, and of the order in which documents are represented.
+        seed: seed of the folds for cross-fitting, and of the choice of the sentence that represents each document.
 
     Raises:
         InputError: the sample is too small, or the arguments contradict each other; the message says what to do.
@@ -159,7 +159,7 @@ def _check(
             raise InputError(f"{name} is {value:g}. Choose a number between 0 and 1, such as 0.95 or 0.05.")
     if max_error is not None or recall is not None:
         if share != "":
-            raise InputError("--prior cannot be used with --max-error or --recall: a guarantee needs a real sample.")
+            raise InputError("--prior cannot be used with --max-error or --recall. Remove --prior, or these options.")
         if data is None and store is None:
             raise InputError("--max-error and --recall need a labelled sample: name a file, or --store.")
 
@@ -229,7 +229,7 @@ def _made(
     if worse:
         notes.append(
             f"on sentences outside the fit, the new probabilities are not better (log loss) for {', '.join(worse)}: "
-            "the sample is too small to improve them, or they fitted already"
+            "the sample is too small to improve them, or they were already well calibrated"
         )
     notes += _change_notes(model)
     manifest = new_manifest(model, after, sample, evidence, {"objective": str(wanted.objective)}, shares)
@@ -294,7 +294,7 @@ def _with_rules(
     if not kept.all():
         notes.append(
             f"the sentences were drawn with unequal probabilities, so only {int(kept.sum())} of {len(kept)} were used, "
-            "chosen at random to have equal ones; a simple random sample of documents gives more"
+            "chosen at random to make the probabilities equal; of a simple random sample of documents, all can be used"
         )
     parts = (found.probabilities[kept], found.gold[kept], found.groups[kept], np.ones(int(kept.sum())))
     evidence = Evidence(*parts, model.labels)
@@ -340,10 +340,8 @@ def _without_labels(
         "the same kinds as in the model's calibration data (label shift)"
     ]
     if wanted.objective.aim == "f1" and not has_corpus and not model.codebook.exclusive:
-        notes.append(
-            "thresholds stay at the same probabilities; to choose them anew, give a labelled sample or a corpus"
-        )
+        notes.append("the thresholds are unchanged; to choose new ones, provide a labelled sample or a corpus")
     if model.manifest is not None and model.manifest.profile is not None:
-        notes.append("the model's profile was removed, because its probabilities have changed: no drift can be watched")
+        notes.append("the model's profile was removed, because its probabilities have changed: drift is not monitored")
     manifest = new_manifest(model, after, None, None, {"objective": str(wanted.objective)}, shares)
     return manifest, make_report(model, manifest, None, None, ({}, {}), [*notes, *_change_notes(model)])

@@ -125,7 +125,7 @@ def bridge(
     if not kept:
         raise InputError(
             f"{old.source} and {new.source} have no sentence in common, so the shift is unknown. Code some sentences "
-            "in both ways: predict, or label, a part of the corpus again."
+            "in both ways: predict or label a part of the corpus again."
         )
     rows, others = np.array(kept), np.array([places[old.ids[place]] for place in kept])
     weights = np.maximum(old.weights[rows], new.weights[others])
@@ -144,7 +144,7 @@ def bridge(
     ]
     left = sorted(set(old.labels) - {a for a, _ in pairs}) + sorted(set(new.labels) - {b for _, b in pairs})
     if left:
-        notes.append(f"labels of only one coding are left out: {', '.join(left)} (renamed labels: --rename OLD=NEW)")
+        notes.append(f"labels in only one coding are left out: {', '.join(left)} (if renamed, use --rename OLD=NEW)")
     points: list[Point] = []
     if before is not None and after is not None:
         _check_series(before, after)
@@ -245,8 +245,8 @@ def _clustered(moved: Floats, documents: Ints) -> float:
 def _check_series(before: Estimate, after: Estimate) -> None:
     if before.by not in PERIODS or before.by != after.by:
         raise InputError(
-            f"the series are by '{before.by or 'nothing'}' and by '{after.by or 'nothing'}', but both must be by the "
-            f"same period. Make both with `communique estimate --by {PERIODS[2]} --out FOLDER`."
+            f"the series are grouped by '{before.by or 'nothing'}' and by '{after.by or 'nothing'}', but both must be "
+            f"grouped by the same period. Create both with `communique estimate --by {PERIODS[2]} --out FOLDER`."
         )
     if not any(one < min(after.groups) for one in before.groups):
         raise InputError(

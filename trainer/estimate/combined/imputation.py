@@ -1,4 +1,4 @@
-"""Carry the disagreement of coders into the intervals of an estimate, by multiple imputation.
+"""Include the disagreement of coders in the intervals of an estimate, by multiple imputation.
 
 Gold hides that coders disagree: another team might have decided otherwise. Here each of M estimates takes, for every
 sentence that several coders decided on, the decision of one of them at random. The mean of the M shares is published;
@@ -40,7 +40,7 @@ def imputed_estimate(predictions: Predictions, audit: Audit, choices: Choices, t
         raise InputError(
             "--impute-coders: no sentence of the sample was decided on by several coders under this codebook, so their "
             "disagreement is unknown. Let a second coder label a part of the sample (`communique label --strategy "
-            "overlap`), or leave this option out. A sample in a table has no coders; use a store."
+            "overlap`), or omit this option. A sample in a table does not record coders: use a store instead."
         )
     generator = np.random.default_rng([choices.seed, 2])
     found = []

@@ -46,8 +46,8 @@ def read_coding(path: Path, labels: Sequence[str] = ()) -> Coding:
     for row in rows:
         if "inclusion_probability" not in row:
             raise DataError(
-                f"{path}: there is neither a probability per label (a file of `communique predict`) nor a column "
-                "`inclusion_probability` (a coded sample). Add one of them."
+                f"{path}: there is neither a probability for each label (as in a file of `communique predict`) nor a "
+                "column `inclusion_probability` (as in a coded sample). Add one of them."
             )
     audit = read_audit(path, names)
     own = {str(row["sentence_id"]): str(row.get("document_id") or row["sentence_id"]) for row in rows}

@@ -214,7 +214,7 @@ def _places_in(
     missing = int((places < 0).sum())
     if missing == len(wanted):
         raise InputError(
-            f"{question.data}: no `{key}` is that of a row of the corpus; it has e.g. '{ids[0]}', the corpus "
+            f"{question.data}: no `{key}` occurs in the corpus; the table has e.g. '{ids[0]}', the corpus e.g. "
             f"'{wanted[0]}'. Use the ids of the predictions."
         )
     if missing:
@@ -255,7 +255,9 @@ def design_of(frame: pd.DataFrame, question: Question) -> tuple[Floats, list[str
         matrix = Formula(question.sides[1]).get_model_matrix(frame, na_action="raise", context={})
     except (FormulaicError, SyntaxError, NameError, TypeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"--regress {question.formula!r}: the formula cannot be evaluated ({reason}).") from None
+        raise InputError(
+            f"--regress {question.formula!r}: the formula cannot be evaluated ({reason}). Fix it."
+        ) from None
     design = np.asarray(matrix, dtype=float)
     if not np.isfinite(design).all():
         column = list(matrix.columns)[int((~np.isfinite(design)).any(axis=0).argmax())]

@@ -68,7 +68,7 @@ def store_sample(
     notes = list(audit.notes)
     if missing := audit.missing:
         reasons = ", ".join(f"{n} {why}" for why, n in missing.most_common())
-        notes.append(f"drawn sentences without gold labels count as like the others of their stratum: {reasons}")
+        notes.append(f"drawn sentences without gold labels are treated like the others in their stratum: {reasons}")
     answered = audit.answered()
     sentences = {one.id: one for one in store.documents.sentences(answered.ids)}
     examples = [
@@ -89,7 +89,10 @@ def without_learned(model: Model, found: LabelledSentences) -> LabelledSentences
     """
     known = set(model.manifest.training_ids) if model.manifest else set()
     if not known:
-        note = "the model does not record which sentences it learned from; if the sample has some, the fit is too good"
+        note = (
+            "the model does not record which sentences it learned from; if the sample contains such sentences, the "
+            "figures are too optimistic"
+        )
         return replace(found, notes=[*found.notes, note])
     kept = np.array(
         [text_id(one.text) not in known and f"{DOCUMENT}{one.document_id}" not in known for one in found.examples]

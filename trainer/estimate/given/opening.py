@@ -47,7 +47,7 @@ class Sources:
         crossfit: predict each part of the documents with a model fitted without it; needs an artefact and a store.
 
     Raises:
-        InputError: a path is something else.
+        InputError: a path is not of a supported type.
     """
 
     predictions: str | Path | None = None

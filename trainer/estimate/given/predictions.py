@@ -128,7 +128,9 @@ def _unanswered(
         )
     mean = np.frombuffer(b"".join(packed.values()), dtype="<f4").reshape(-1, len(model.labels)).mean(axis=0)
     of = counted(len(missing), "sentence", "sentences")
-    return mean.astype("<f4").tobytes(), (f"{model.id} gave no answer to {of}; they have the mean of its scores",)
+    return mean.astype("<f4").tobytes(), (
+        f"{model.id} gave no answer to {of}, for which the mean of its scores is used",
+    )
 
 
 def _model(store: Store, model_id: str) -> ScoringModel:

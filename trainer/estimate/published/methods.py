@@ -29,8 +29,9 @@ def regression_text(found: Regression) -> str:
         f"is a pseudo-outcome: its prediction, adjusted to gold labels by cross-fitted regression, plus, for "
         f"{found.labelled:,} sentences of a labelled probability sample ({found.positives:,} with the label), the "
         "error weighted by the inverse inclusion probability. Coefficients are therefore unbiased whatever the quality "
-        f"of the predictions (design-based supervised learning). Standard errors are robust to {found.clusters:,} "
-        f"clusters; {found.confidence:.0%} intervals use Student's t. The regression has {found.rows:,} rows."
+        f"of the predictions (design-based supervised learning). Standard errors are cluster-robust "
+        f"({found.clusters:,} clusters); {found.confidence:.0%} intervals use Student's t. The regression has "
+        f"{found.rows:,} rows."
     )
     notes = "".join(f"- {note}.\n" for note in found.notes)
     provenance = "".join(f"- {name}: {value}\n" for name, value in found.provenance.items())

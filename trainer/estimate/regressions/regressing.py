@@ -112,10 +112,11 @@ def regress_from(
     refuse_missing(audit, choices)
     if audit.outside is not None:
         what = counted(int(audit.outside.sum()), "drawn span was", "drawn spans were")
-        notes.append(f"{what} marked as not a sentence and counted as a sentence without labels")
+        notes.append(f"{what} marked as not a sentence, but treated as a sentence without labels")
     if choices.missing == "worst":
         raise InputError(
-            "--missing worst bounds shares, not coefficients. Choose --missing at-random, or label the rest."
+            "--missing worst gives bounds for shares, not for coefficients. Choose --missing at-random, or label the "
+            "rest."
         )
     answered = audit.answered()
     answered.refuse_single_units()
@@ -182,7 +183,7 @@ def _table(predictions: Predictions, question: Question, notes: list[str]) -> _T
     design, names = design_of(frame, question)
     clusters = np.unique(rows.clusters[kept], return_inverse=True)[1]
     if int(clusters.max()) < 1:
-        raise InputError("a regression needs at least two documents or periods, but there is only one.")
+        raise InputError("a regression needs at least two documents or periods, but there is only one. Add others.")
     return _Table(rows, kept, frame, design, names, clusters)
 
 
@@ -197,7 +198,8 @@ def _fitted(
     used = place >= 0
     if not used.any():
         raise InputError(
-            "no labelled sentence is in a row with covariates, so nothing is known about the errors there."
+            "no labelled sentence is in a row with covariates, so the errors of the predictions there are unknown. Add "
+            "the covariates of labelled sentences to the table."
         )
     subset = replace(
         labelled,

@@ -40,8 +40,14 @@ def test_an_obedient_model_passes_every_test(coded: list[str], server: Misbehavi
     tests = checked("--sentences", "12", "--drift", "24")
     assert {name: one["failures"] for name, one in tests.items()} == dict.fromkeys(
         [
-            *("legal labels", "definitions recalled", "examples recalled", "counterexamples recalled", "other order"),
-            *("exclusion rules heeded", "generic names", "swapped names", "instructions in a text"),
+            *(
+                "legal labels",
+                "definitions recalled",
+                "examples recalled",
+                "counterexamples recalled",
+                "reversed order",
+            ),
+            *("exclusion rules followed", "generic names", "swapped names", "instructions in a text"),
             *("delimiters in a text", "same 24 sentences again"),
         ],
         0,
@@ -51,7 +57,7 @@ def test_an_obedient_model_passes_every_test(coded: list[str], server: Misbehavi
         "examples recalled": 2,
         "counterexamples recalled": 1,
     }
-    assert tests["other order"]["cases"] == tests["generic names"]["cases"] == 12
+    assert tests["reversed order"]["cases"] == tests["generic names"]["cases"] == 12
     assert tests["legal labels"]["cases"] == tests["same 24 sentences again"]["cases"] == 24
 
 
@@ -60,10 +66,10 @@ def test_a_model_that_knows_only_names_fails_where_names_change(coded: list[str]
     tests = checked("--sentences", "24", "--drift", "0")
     labelled = sum(bool(event.labels) for event in coder_answers())
     single = sum(len(event.labels) == 1 for event in coder_answers())
-    assert tests["other order"]["failures"] == 0
+    assert tests["reversed order"]["failures"] == 0
     assert tests["generic names"]["failures"] == tests["generic names"]["unanswered"] == labelled
     assert tests["swapped names"]["failures"] == single
-    assert tests["exclusion rules heeded"]["failures"] == tests["exclusion rules heeded"]["cases"] == labelled
+    assert tests["exclusion rules followed"]["failures"] == tests["exclusion rules followed"]["cases"] == labelled
 
 
 def coder_answers() -> list[Annotation]:
@@ -130,7 +136,7 @@ def test_agreement_by_label_stands_beside_that_of_people(coded: list[str], serve
     assert found.people.per_label["truce"].kappa.value == 1.0
     printed = run("llm", "check", "words", "--only-agreement").stdout
     assert "Agreement of llm:words with people: 23 sentences." in printed
-    assert "Kappa of people: 12 sentences in common." in printed
+    assert "Kappa among people: 12 sentences reviewed by several of them." in printed
 
 
 def test_decisions_made_with_a_suggestion_in_view_do_not_count(coded: list[str], server: MisbehavingServer) -> None:
@@ -167,7 +173,7 @@ def test_checks_without_answers_or_labels_say_what_to_do(coded: list[str], serve
     Path("book.toml").write_text(Path("book.toml").read_text().replace("support package", "big package"))
     refused = run("llm", "check", "words", "--yes")
     assert refused.exit_code == 2
-    assert "another prompt" in " ".join(refused.output.split())
+    assert "a different prompt" in " ".join(refused.output.split())
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 30), (30, 30), (7, 30)])

@@ -85,7 +85,7 @@ def test_every_sentence_is_asked_about_once_and_recorded(coded: list[str], serve
 def test_recorded_answers_are_never_asked_for_again(coded: list[str], server: MisbehavingServer) -> None:
     code("--size", "10")
     said = code()
-    assert "To code: 14 sentences (10 of the chosen ones already have an answer)" in said
+    assert "To code: 14 sentences (already answered: 10)" in said
     assert "Nothing to ask" in code()
     assert set(sentences(server).values()) == {1}
 
@@ -234,8 +234,8 @@ def test_examples_in_the_prompt_never_come_from_test_or_from_probability_samples
 @pytest.mark.parametrize(
     ("options", "settings", "said"),
     [
-        (["--model", "other"], {}, "another model (word-model, now other)"),
-        (["--short"], {}, "another prompt"),
+        (["--model", "other"], {}, "a different model (word-model, now other)"),
+        (["--short"], {}, "a different prompt"),
         ([], {"temperature": 0.5}, "another parameters (temperature: 0.0, now 0.5)"),
     ],
 )
@@ -353,7 +353,7 @@ def test_an_interrupted_run_records_the_requests_under_way(coded: list[str], ser
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert b"All answers so far are recorded; the same command goes on." in error
+    assert b"All answers so far are recorded. Run the same command to continue." in error
     assert len(coder().answers) == len(server.requests)
     assert "will be repeated" not in code()
     assert set(sentences(server).values()) == {1}
@@ -424,7 +424,7 @@ def test_wrong_options_are_one_line_and_send_nothing(
 
 @pytest.mark.parametrize(
     ("fault", "exit_code", "said"),
-    [("401", 2, "does not accept the key"), ("404", 2, "does not know the model"), ("redirect", 1, "redirects")],
+    [("401", 2, "does not accept the key"), ("404", 2, "has no model"), ("redirect", 1, "redirects")],
 )
 def test_a_wrong_endpoint_is_one_line_and_records_nothing(
     coded: list[str], server: MisbehavingServer, fault: str, exit_code: int, said: str

@@ -239,7 +239,7 @@ def test_a_teachers_answers_are_only_for_training_and_the_report_says_so(
     assert not human & {one.id for one in dataset.extra}
     assert {one.weight for one in dataset.extra} == {0.5}
     assert {one.labels for one in dataset.extra} == {("aid",), ()}
-    assert any("validation and test have only labels of people" in note for note in dataset.notes)
+    assert any("validation and test contain only labels by people" in note for note in dataset.notes)
     assert any("llm:words (model word-model)" in note for note in dataset.notes)
 
 
