@@ -255,7 +255,7 @@ def _best_tolerances(
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """Return the tolerance of each stage, and the number of `rows` that it answers.
 
-    The best combination answers the most rows; among equals, the one that answers more rows earlier.
+    The best combination answers the most rows. Of several that answer equally many, the earlier stages answer more.
     """
     error, harm = stages[0][0][rows], stages[0][1][rows]
     found = []

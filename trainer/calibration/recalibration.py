@@ -42,7 +42,7 @@ class LabelledSample:
 
     Attributes:
         probabilities, gold: of shape (n, labels).
-        weights, groups: what each sentence stands for in the corpus (above 0), and its document's number, each (n,).
+        weights, groups: the weight of each sentence (above 0), and the number of its document, each of shape (n,).
         names: of the labels.
         prevalence: known shares of labels in the corpus, each in (0, 1), which override those of the sample.
     """

@@ -1,14 +1,14 @@
 """Find cut-offs of scores whose error has a bound that holds for any model and any corpus.
 
-An error is a share of documents: draw one document at random from those that have sentences concerned, and one of these
-sentences at random; the error is the probability that it is wrong. Calibration samples consist of documents, whose
-sentences resemble each other, so each document counts once. Its sentence is chosen by a random order that is fixed
-before the labels are seen. The number of errors in n documents is then binomial, and the bound is that of Clopper and
-Pearson.
+An error is a share of documents: draw one document at random from those with relevant sentences, and one of these
+sentences at random; the error is the probability that its label is wrong. Calibration samples consist of documents.
+The sentences of a document resemble each other, so each document counts once. Its sentence is chosen by a random order
+that is fixed before the labels are seen. The number of errors in n documents is then binomial, and the bound is that of
+Clopper and Pearson.
 
-Many cut-offs are tried. Misses only grow with the cut-off, so they are tested in this order without correction. Other
-errors may go up and down: they are tested from `STARTS` places on, each with its part of the allowed risk, until the
-first failure (fixed-sequence testing with several starts).
+Many cut-offs are tried. Misses only increase with the cut-off, so cut-offs are tested in this order without correction.
+Other errors can rise and fall: tests start at `STARTS` places, each with its part of the allowed risk, and continue
+until the first failure (fixed-sequence testing with several starts).
 
 Source: Angelopoulos, Bates, Candès, Jordan and Lei (2021), "Learn then Test: Calibrating Predictive Algorithms to
 Achieve Risk Control"; Clopper and Pearson (1934).
@@ -59,7 +59,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class _Path:
-    """Cut-offs in descending order, with the documents concerned and the wrong ones at each."""
+    """Cut-offs in descending order, each with its numbers of relevant documents and of wrong ones."""
 
     cuts: Floats
     units: NDArray[np.int_]
@@ -72,7 +72,7 @@ def certified_cut(
     """Find the lowest cut-off from which the error of the sentences at or above it is certified.
 
     Args:
-        scores, wrong, groups: of the n sentences that may be concerned, each of shape (n,).
+        scores, wrong, groups: of the n candidate sentences, each of shape (n,).
 
     Returns:
         The cut-off, None if none can be certified, and the numbers of documents and errors at the lowest score.
@@ -121,7 +121,7 @@ def _path(scores: Floats, wrong: Bools, groups: NDArray[np.int_], seed: int) -> 
 
 
 def lowest_positives(scores: Floats, groups: NDArray[np.int_], risk: Risk) -> tuple[Cut | None, int]:
-    """Find the highest threshold below which at most the wanted share of the positives lies.
+    """Find the highest threshold below which at most the share `risk.max_error` of the positives lies.
 
     One positive is drawn from each document, so their scores are independent. The threshold is their k-th smallest
     score, where k - 1 misses are the most that the bound allows.

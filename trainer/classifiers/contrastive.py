@@ -150,7 +150,7 @@ class ContrastiveClassifier(TransformerClassifier):
         """Tune the encoder, then fit the head; `validation` is not used.
 
         If no two examples share a label, there is nothing to contrast, and the encoder is left unchanged. With
-        `unlabelled` texts, the surest of them get labels by `pseudo_labels`, and everything is fitted again to both.
+        `unlabelled` texts, the most certain of them are labelled by `pseudo_labels`, and all is fitted again on both.
 
         Raises:
             EncoderError: the encoder cannot be found or opened.
@@ -163,7 +163,7 @@ class ContrastiveClassifier(TransformerClassifier):
         return self
 
     def _labelled_pool(self, examples: Sequence[Example]) -> list[Example]:
-        """Label the surest of the unlabelled texts; none if cross-validated accuracy on the examples falls."""
+        """Label the most certain unlabelled texts; none if cross-validated accuracy on the examples falls."""
         texts, pool = [example.text for example in examples], sample_pool(self.unlabelled, self._seed)
         sets, classes = label_sets(examples)
         # The tuned encoder has learned the examples, so only the plain one can tell whether spreading labels is right.

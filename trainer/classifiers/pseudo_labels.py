@@ -1,8 +1,8 @@
 """Label unlabelled texts by the few labelled texts nearest to them, and keep the most certain ones for training.
 
 Labels spread over a graph of nearest neighbours. A class is a label set, so that codebooks of several labels work too,
-and "no label" is a class like any other. The surest share of each predicted class is kept: taking equal numbers of each
-class would be wrong where the classes are uneven.
+and "no label" is a class like any other. The same share of each predicted class is kept, its most certain texts: equal
+numbers would be wrong, because classes differ in frequency.
 
 Source: Zhou et al. (2003), "Learning with Local and Global Consistency", as in scikit-learn's `LabelSpreading`.
 """
@@ -41,7 +41,7 @@ class Gain:
 
     @property
     def is_loss(self) -> bool:
-        """Whether accuracy falls by more than its standard error: with few texts, one of them decides little."""
+        """Whether accuracy falls by more than its standard error; with few texts, small falls are due to chance."""
         error = math.sqrt(self.alone * (1 - self.alone) / self.n)
         return self.alone - self.with_pool > error
 
@@ -62,7 +62,7 @@ def label_sets(examples: Sequence[Example]) -> tuple[list[tuple[str, ...]], Clas
 
 
 def surest(vectors: Vectors, classes: Classes, pool: Vectors) -> tuple[Classes, Classes]:
-    """Return the positions of the surest texts of a pool, in order, and their classes.
+    """Return the positions of the texts of a pool with the most certain classes, in order, and these classes.
 
     Args:
         vectors, classes: (n, dimensions) vectors of the labelled texts, and their (n,) classes, numbered from 0.
@@ -97,10 +97,10 @@ def _spread(vectors: Vectors, classes: Classes, pool: Vectors) -> Floats:
 
 
 def measure_gain(vectors: Vectors, classes: Classes, pool: Vectors, *, C: float, seed: int) -> Gain:
-    """Cross-validate logistic regression on the labelled texts, with and without the surest texts of a pool.
+    """Cross-validate logistic regression on the labelled texts, with and without the `surest` texts of a pool.
 
     In each fold, labels spread from the other folds only. The vectors must come from an encoder that has not learned
-    the labels, otherwise every fold is right.
+    the labels; otherwise, the accuracy is too high.
     """
     from sklearn.model_selection import KFold
 

@@ -89,8 +89,7 @@ class Estimate(BaseModel):
     """Estimated shares of labels in a corpus, as written to `estimate.json`.
 
     `not_sentences` is the share of spans that are not sentences; they are not part of the corpus, whose size is
-    estimated without them. `sample_rows` and `corpus_rows` are what the shares can be computed from; they are files of
-    their own.
+    estimated without them. The shares can be computed from `sample_rows` and `corpus_rows`, which are separate files.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -147,7 +147,7 @@ def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 
 def _quantise(name: str, difference: NDArray[np.float32]) -> dict[str, NDArray[np.generic]]:
-    """Return 8-bit integers and their scale; words that training has not met get zeros, which need no space."""
+    """Return 8-bit integers and their scale; words that did not occur in training get zeros, which need no space."""
     scale = np.abs(difference).max(initial=0) / np.float32(127)
     whole = np.rint(difference / (scale or np.float32(1))).astype(np.int8)
     return {name: whole, name + _SCALE: np.array([scale], dtype=np.float32)}

@@ -33,7 +33,7 @@ DOCUMENT_COLUMNS = (
 
 
 def sentence_columns(stamp: Stamp) -> tuple[str, ...]:
-    """The columns of sentences, with those of the model's rules after its labels."""
+    """The columns of sentences; those of the model's rules follow its labels."""
     place = SENTENCE_COLUMNS.index("labels") + 1
     return (*SENTENCE_COLUMNS[:place], *stamp.marks, *SENTENCE_COLUMNS[place:])
 

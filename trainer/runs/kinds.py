@@ -91,7 +91,7 @@ class ContrastiveClassifier(_EncoderClassifier):
     """A sentence encoder tuned by contrastive learning, with logistic regression on its sentence vectors.
 
     Texts with the same label get similar vectors. Suited to a few labelled texts per label. `unlabelled` is a file or
-    folder, or "store", with texts without labels: the model labels the surest of them, and also learns from these.
+    folder, or "store", with texts without labels: the model labels the most certain of them and learns from these too.
     """
 
     kind: str = "contrastive"

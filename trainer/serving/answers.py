@@ -82,7 +82,7 @@ async def answer(request: PredictRequest, serving: Serving, *, seconds: float) -
 def _predictions(model: Model, probabilities: Probabilities, request: PredictRequest) -> list[Prediction]:
     abstained, screened = model.abstained(probabilities), model.screened(probabilities)
     if abstained is not None:
-        # With a threshold of its own, the request decides about a label.
+        # A threshold in the request replaces the model's rule for that label.
         abstained[:, [model.labels.index(name) for name in request.thresholds]] = False
 
     def names(found: Bools | None, row: int) -> list[str] | None:

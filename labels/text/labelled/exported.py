@@ -71,7 +71,7 @@ def counted_rows(path: Path, rows: Iterable[Numbered]) -> CountedRows:
     _refuse_versions(path, found)
     _refuse_without_texts(path, found)
     _refuse_answers(path, found)
-    # The answers of language models are no decisions, and their rows no examples.
+    # The answers of language models are not decisions, so their rows are not examples.
     events = [(number, row, kind) for number, row in found if (kind := _kind(row)) and kind != "model"]
     others = [(number, row) for number, row in found if not _kind(row)]
     kept, notes = _standing(path, events)

@@ -1,7 +1,7 @@
 """Ask a model about texts, several at a time: each answer is read strictly, and its cost is recorded.
 
-An answer that cannot be read is asked for once more. If that one cannot be read either, there is no answer, which is
-never the same as "none of the labels".
+If an answer cannot be read, the question is asked once more. If the second answer cannot be read either, there is no
+answer, which differs from "none of the labels".
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _KEPT = 500
 class Answer:
     """What a model answered about one text.
 
-    - `labels`: in codebook order; None if there is no answer, for the reason `problem`
+    - `labels`: in codebook order; None if there is no answer; `problem` gives the reason
     - `probabilities`: one for each label; 0 or 1 if the settings name no source of probabilities
     - `requests`: number of questions asked; `attempts`: number of requests sent, including repetitions after failures
     - `written`: the beginning of the last unreadable answer
@@ -170,7 +170,7 @@ def in_parallel(
 
         def work(key: Key) -> None:
             arrived.append((key, ask(key)))
-            # Until its answer is recorded, a request counts as under way.
+            # Until its answer is recorded, a request counts as in progress.
             writer.submit(context.run, write).result()
 
         running: set[Future[None]] = set()

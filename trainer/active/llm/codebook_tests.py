@@ -195,7 +195,7 @@ def _generic(prompt: Prompt, answered: Sequence[tuple[str, Labels]]) -> Iterator
 
 
 def _swapped(prompt: Prompt, answered: Sequence[tuple[str, Labels]]) -> Iterator[_Case]:
-    """Each definition bears the name of the next label: a model that reads definitions answers with that name."""
+    """Each definition gets the name of the next label: a model that reads definitions answers with that name."""
     own = prompt.codebook.label_names
     if len(own) < 2:
         return iter(())

@@ -29,7 +29,7 @@ class Coder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What one name stands for: the model, the hash of the prompt, and the parameters of requests."""
+        """What a name identifies: the model, the hash of the prompt, and the parameters of requests."""
         own, prompt = self.settings, self.prompt
         parameters: dict[str, Any] = {"temperature": own.temperature, "seed": own.seed, "short": prompt.short}
         parameters |= {"answer": prompt.form, "probabilities": own.probabilities}
@@ -50,8 +50,8 @@ class Coder:
             if facts.get(name) != own[name]:
                 what = "different parameters" if name == "parameters" else f"a different {name}"
                 raise InputError(
-                    f"{self.name} has answers with {what} ({_shown(facts.get(name), own[name])}). One name stands for "
-                    "one model, one prompt and one set of parameters. Choose another name with --name."
+                    f"{self.name} has answers with {what} ({_shown(facts.get(name), own[name])}). Each name "
+                    "identifies one model, prompt and set of parameters. Choose another name with --name."
                 )
 
 

@@ -90,7 +90,7 @@ class CodingPlan:
     """The sentences that a coder has not answered yet, and the expected cost.
 
     - `known`: the number of chosen sentences that have a recorded answer, or a recorded lack of one
-    - `lost`: the number of sentences whose requests were under way when an earlier run was killed
+    - `lost`: the number of sentences whose requests were in progress when an earlier run was killed
     - `expected`: a rough estimate
     """
 
@@ -143,7 +143,7 @@ def code_sentences(store: Store, plan: CodingPlan, endpoint: Endpoint, budget: B
     Raises:
         InputError: the budget does not cover one sentence; or see `Endpoint.ask`.
         EndpointError: see `Endpoint.ask`. The answers so far are recorded.
-        KeyboardInterrupt: after Ctrl-C, with the answers to the requests under way recorded.
+        KeyboardInterrupt: after Ctrl-C, when the answers to the requests in progress are recorded.
     """
     recorder = _Recorder(store, plan.coder, len(plan.sentences))
     recorder.restore_scores()
@@ -181,7 +181,7 @@ def _without_shortest(plan: CodingPlan) -> Iterator[Sentence]:
 
 
 def _so_far(spent: Spent, plan: CodingPlan, waiting: int) -> Spent:
-    """What will have been spent with the answers to `waiting` further sentences, as far as can be known."""
+    """Estimate what will have been spent after the answers to `waiting` further sentences."""
     done = spent.requests / max(1, plan.expected.requests / len(plan.sentences))
     # What the answers so far have cost is a better guide than the estimate made beforehand.
     base = spent if done >= 1 else plan.expected
@@ -193,7 +193,7 @@ def _so_far(spent: Spent, plan: CodingPlan, waiting: int) -> Spent:
 
 
 class _Recorder:
-    """Records the answers of one coder, and which requests are under way."""
+    """Records the answers of one coder, and which requests are in progress."""
 
     def __init__(self, store: Store, coder: Coder, total: int) -> None:
         self._store, self._coder, self._total = store, coder, total

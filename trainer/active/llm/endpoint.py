@@ -321,7 +321,7 @@ def read_probabilities(prompt: Prompt, reply: Reply) -> tuple[float, ...]:
     It is P(yes) / (P(yes) + P(no)) at the place of the label's answer, given the model's answers before it.
 
     Raises:
-        UnreadableAnswer: there are no log-probabilities, or not one such token for each label.
+        UnreadableAnswer: there are no log-probabilities, or such a token is missing for a label.
     """
     if not reply.tokens:
         raise UnreadableAnswer("the answer has no log-probabilities")

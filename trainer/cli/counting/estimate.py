@@ -232,7 +232,7 @@ def _regress(
 
 
 def print_regression(found: Regression) -> None:
-    """Print the coefficients, beside those from the predictions and from the sample alone, and the remarks."""
+    """Print the coefficients, next to those from the predictions and from the sample alone, and the remarks."""
     from trainer.estimate.given.covariates import ROWS
 
     kind = "Linear" if found.family == "linear" else "Logistic"

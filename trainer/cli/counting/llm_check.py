@@ -139,7 +139,7 @@ def _print_agreement(found: HumanAgreement, coder: ModelCoder) -> None:
         console.print(f"Left out, because the model gave no answer: {counted(found.unanswered, 'sentence')}.")
     if found.influenced:
         console.print(
-            f"Left out, because people decided with a suggestion in view: {counted(found.influenced, 'sentence')}."
+            f"Left out, because people saw a suggestion or other decisions: {counted(found.influenced, 'sentence')}."
         )
 
 

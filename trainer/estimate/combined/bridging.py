@@ -198,7 +198,7 @@ def _shift(
 
 
 def _difference(gain: Floats, loss: Floats, share: Floats, documents: Ints, confidence: float) -> Figure:
-    """The share gained minus the share lost; never without width, however few sentences changed."""
+    """The share gained minus the share lost; the interval has a width even if no sentence changed."""
     n_documents = int(documents.max()) + 1
     quantile = student_quantile(np.array(float(max(n_documents - 1, 1))), confidence)
     least = 1 / float((share**2).sum())
@@ -279,7 +279,7 @@ def _spliced(before: Estimate, after: Estimate, shift: Shift, link: Link) -> Ite
 
 
 def _moved(own: Figure, shift: Shift, link: Link) -> Figure:
-    """A figure at the new level; the distances to its bounds have those of the shift added in squares."""
+    """A figure at the new level; the distances to its bounds are root sums of squares of its own and the shift's."""
     by = shift.ratio if link == "ratio" else shift.difference
     if own.share is None or own.low is None or own.high is None or by.share is None:
         return Figure(share=None, low=None, high=None)

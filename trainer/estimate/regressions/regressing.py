@@ -34,7 +34,7 @@ FORMAT = 1
 
 
 class Coefficient(BaseModel):
-    """One coefficient: corrected, with its interval, and beside it from the predictions and from the sample alone."""
+    """One coefficient: corrected, with its interval, and for comparison from predictions and from the sample alone."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -238,7 +238,7 @@ def _fitted(
 def _attempt(
     design: Floats, outcome: Floats, clusters: Ints, family: Family, weights: Floats | None = None
 ) -> Coefficients | None:
-    """A regression to show beside the corrected one; None where it cannot be estimated."""
+    """Fit a regression for comparison with the corrected one; return None if it cannot be estimated."""
     try:
         return fit(design, outcome, clusters, family, weights=weights)
     except (InputError, np.linalg.LinAlgError):
