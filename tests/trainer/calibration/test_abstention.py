@@ -121,10 +121,10 @@ def test_an_impossible_limit_says_how_many_documents_are_needed() -> None:
     few = corpus(60, np.random.default_rng(1))
     with pytest.raises(InputError, match=r"aid: the sample has \d+ documents with the label, but at least 59"):
         certify_abstention(few, AT_HALF, "misses", Risk(0.05, 0.95, 1), ["aid"], joint=False)
-    with pytest.raises(InputError, match="at least 86 are needed"):
+    with pytest.raises(InputError, match="at least 86 without an error are needed"):
         certify_abstention(few, AT_HALF, "false-alarms", Risk(0.05, 0.95, 1), ["aid"], joint=False)
     useless = Evidence(np.full((500, 1), 0.9), np.zeros((500, 1), dtype=bool), np.arange(500), np.ones(500), ("aid",))
-    with pytest.raises(InputError, match="no cut-off shows an error"):
+    with pytest.raises(InputError, match="no cut-off guarantees an error"):
         certify_abstention(useless, AT_HALF, "false-alarms", Risk(0.05, 0.95, 1), ["aid"], joint=False)
 
 

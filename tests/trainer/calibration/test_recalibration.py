@@ -151,7 +151,7 @@ def test_an_objective_that_is_none_is_refused(text: str) -> None:
 def test_an_unreachable_precision_names_the_best_one() -> None:
     gold = np.arange(100) % 4 == 0
     sample = sample_of(np.where(gold, 0.4, 0.5), gold)
-    with pytest.raises(InputError, match=r"highest precision of 'aid' on this sample is 0\.\d\d"):
+    with pytest.raises(InputError, match=r"highest precision of 'aid' at any threshold is 0\.\d\d"):
         recalibrate(plain(), sample, Objective.parse("precision=0.9"), BOTH[:1])
 
 

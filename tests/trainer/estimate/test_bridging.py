@@ -151,7 +151,7 @@ def test_what_does_not_fit_is_refused(change: Any, options: dict[str, Any], mess
 def test_series_by_other_periods_are_refused(isolated: Path) -> None:
     before, after = series()
     old = coding(np.arange(50) % 2 == 0)
-    with pytest.raises(InputError, match="both must be by the same period"):
+    with pytest.raises(InputError, match="both must be grouped by the same period"):
         bridge(old, old, before=before, after=after.model_copy(update={"by": "week"}))
     with pytest.raises(InputError, match="so there is nothing to move"):
         bridge(old, old, before=after, after=after)

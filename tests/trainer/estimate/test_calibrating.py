@@ -193,7 +193,7 @@ def test_predict_writes_what_the_model_abstains_from(tracked_run: TrackedRun, is
         ({"prior": 0.1, "labels": ["aide"]}, "no label 'aide' .did you mean 'aid'"),
         ({"data": True, "max_error": 5}, "Choose a number between 0 and 1"),
         ({"data": True, "store": "team.db"}, "not both"),
-        ({"data": True, "max_error": 0.001}, "at least 2995 are needed"),
+        ({"data": True, "max_error": 0.001}, "at least 2995 without"),
         ({"data": True, "error": "wrong", "max_error": 0.1}, "Choose one of"),
     ],
 )

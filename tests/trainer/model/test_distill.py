@@ -95,7 +95,7 @@ def test_a_command_learns_from_the_store_and_prints_the_loss(taught: Taught, iso
     assert result.exit_code == 0, result.output
     said = " ".join(result.stdout.split())
     assert "F1 model student difference 95% interval positives macro" in said
-    assert f"The student has learned from {len(set(UNLABELLED)):,} texts." in said
+    assert f"The student learned from {len(set(UNLABELLED)):,} texts." in said
     assert "Next: communique predict small" in said
     content = json.loads(Path("small/manifest.json").read_text("utf-8"))
     assert content["details"]["texts"] == len(set(UNLABELLED))
