@@ -79,9 +79,9 @@ def calibrate(
         ErrorKind | None,
         typer.Option(
             "--error",
-            help="The error to limit: wrong ones among assigned labels (false-alarms), missed ones among sentences "
-            "with a label (misses), or wrong ones among all answers (answered) \\[default: false-alarms, or answered "
-            "if the labels exclude each other].",
+            help="Which errors to limit: wrong labels among those assigned (false-alarms), missed sentences among "
+            "those with the label (misses), or wrong answers among all answers (answered) \\[default: false-alarms, "
+            "or answered if the labels exclude each other].",
         ),
     ] = None,
     recall: Annotated[

@@ -126,14 +126,15 @@ def code_command(
     ] = "",
     size: Annotated[
         int | None,
-        typer.Option("--size", min=1, help="Code a random sample of this many of these sentences \\[default: all]."),
+        typer.Option("--size", min=1, help="Code only a random sample of this size \\[default: all]."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the sample.")] = 13,
     max_cost: Annotated[
-        float | None, typer.Option("--max-cost", help="Stop before the cost exceeds this (needs prices).")
+        float | None, typer.Option("--max-cost", help="Stop before the cost exceeds this limit (needs prices).")
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", help="Stop before the number of input and output tokens exceeds this.")
+        int | None,
+        typer.Option("--max-tokens", help="Stop before the number of input and output tokens exceeds this limit."),
     ] = None,
     yes: YesOption = False,
     name: NameOption = "",
