@@ -236,7 +236,7 @@ def test_examples_in_the_prompt_never_come_from_test_or_from_probability_samples
     [
         (["--model", "other"], {}, "a different model (word-model, now other)"),
         (["--short"], {}, "a different prompt"),
-        ([], {"temperature": 0.5}, "another parameters (temperature: 0.0, now 0.5)"),
+        ([], {"temperature": 0.5}, "different parameters (temperature: 0.0, now 0.5)"),
     ],
 )
 def test_one_name_stands_for_one_model_and_one_prompt(
@@ -338,7 +338,7 @@ def test_after_a_kill_at_most_the_requests_under_way_are_repeated_and_counted(
     recorded = len(coder().answers)
     assert recorded >= 5
     said = code()
-    counted = re.search(r"up to (\d+) requests? under way then will be repeated", said)
+    counted = re.search(r"up to (\d+) requests? in progress at that time will be repeated", said)
     assert counted is not None, said
     repeated = sum(times - 1 for times in sentences(server).values())
     assert 1 <= repeated <= 2
@@ -365,7 +365,7 @@ def test_a_failure_in_the_middle_keeps_the_answers_before_it(coded: list[str], s
     said = code(exit_code=1)
     assert "the endpoint failed" in said
     assert len(coder().answers) == 3
-    assert "To code: 21 sentences (3 of the chosen ones" in code()
+    assert "To code: 21 sentences (already answered: 3)" in code()
 
 
 # -- bad input
@@ -407,7 +407,7 @@ def test_a_codebook_unrelated_to_the_decisions_sends_nothing(coded: list[str], s
     ("options", "said"),
     [
         (["--max-tokens", "0"], "--max-tokens 0 leaves nothing to spend"),
-        (["--max-tokens", "50"], "does not cover one sentence"),
+        (["--max-tokens", "50"], "does not cover a single sentence"),
         (["--max-cost", "1"], "--max-cost needs prices"),
         (["--base-url", "nowhere"], "must be an address"),
         (["--name", "two words"], "cannot be the name of a coder"),
