@@ -204,8 +204,8 @@ def test_a_logit_without_a_solution_is_refused(isolated: Path) -> None:
 
 def test_options_for_shares_and_for_regressions_do_not_mix(sources: Sources) -> None:
     arguments = ["estimate", "predictions.csv", "--sample", "sample.csv"]
-    for more, message in ((["--data", "covariates.csv"], "is for a regression"),
-                          (["--regress", "aid ~ source", "--unit", "documents"], "is for shares")):  # fmt: skip
+    for more, message in ((["--data", "covariates.csv"], "applies only to a regression"),
+                          (["--regress", "aid ~ source", "--unit", "documents"], "applies to shares")):  # fmt: skip
         done = CliRunner().invoke(app, [*arguments, *more])
         assert done.exit_code == 2
         assert message in " ".join(done.output.split())

@@ -92,7 +92,7 @@ def test_a_cache_in_place_of_which_a_file_lies_is_no_obstacle(cache: Path) -> No
 def test_an_altered_file_is_refused(tmp_path: Path) -> None:
     whole = PACKED.read_bytes()
     (tmp_path / FILE).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ArtefactError, match=r"starter\.zip: the starter model was altered"):
+    with pytest.raises(ArtefactError, match=r"starter\.zip: the starter model has been altered"):
         unpack(tmp_path / FILE, tmp_path / "artefact")
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass

@@ -247,7 +247,7 @@ def test_a_teacher_without_usable_answers_is_refused(coded: list[str], isolated:
     with pytest.raises(InputError, match="has no answers by 'llm:words'"):
         load_dataset(parse_experiment(silver(isolated), "test"))
     code()
-    with pytest.raises(ExperimentError, match="none of the 24 sentences that it has coded can be used"):
+    with pytest.raises(ExperimentError, match="none of the 24 sentences that this model has coded can be used"):
         load_dataset(parse_experiment(silver(isolated), "test"))
     with pytest.raises(ExperimentError, match="answers are in a label store"):
         parse_experiment(silver(isolated, source="seeds"), "test")
