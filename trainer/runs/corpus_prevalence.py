@@ -27,27 +27,32 @@ Prevalence = float | dict[str, float] | str
 """A share for all labels, shares by label, or the path of a corpus; empty for none."""
 
 
-def parse_prevalence(text: str) -> Prevalence:
+def parse_prevalence(text: str, option: str = "--prevalence") -> Prevalence:
     """Read a prevalence from a command line: `0.02`, `aid_pledge=0.02,dismissal=0.01`, or the path of a corpus.
 
     Raises:
-        ExperimentError: a share is not a number.
+        ExperimentError: a share is not a number, or a label has two; the message names the option.
     """
     if "=" in text and not Path(text).exists():
-        pairs = [pair.partition("=") for pair in text.split(",")]
-        return {label.strip(): _number(share, text) for label, _, share in pairs}
+        found: dict[str, float] = {}
+        for pair in text.split(","):
+            label, _, share = (part.strip() for part in pair.partition("="))
+            if label in found:
+                raise ExperimentError(f"{option} {text}: '{label}' is there twice. Give one share for each label.")
+            found[label] = _number(share, f"{option} {text}")
+        return found
     try:
         return float(text)
     except ValueError:
         return text
 
 
-def _number(share: str, text: str) -> float:
+def _number(share: str, place: str) -> float:
     try:
         return float(share)
     except ValueError:
         raise ExperimentError(
-            f"--prevalence {text}: '{share}' is not a number. Write a share for each label, e.g. aid_pledge=0.02."
+            f"{place}: '{share}' is not a number. Write a share for each label, e.g. aid_pledge=0.02."
         ) from None
 
 

@@ -195,6 +195,17 @@ def test_predict_writes_what_the_model_abstains_from(tracked_run: TrackedRun, is
         ({"data": True, "store": "team.db"}, "not both"),
         ({"data": True, "max_error": 0.001}, "at least 2995 without"),
         ({"data": True, "error": "wrong", "max_error": 0.1}, "Choose one of"),
+        ({"data": True, "recall": 95}, "--recall is 95. Choose a number between 0 and 1, such as 0.95"),
+        ({"prior": "aid=0.1,aid=0.2"}, "--prior aid=0.1,aid=0.2: 'aid' is there twice"),
+        ({"prior": "aid=few"}, "--prior aid=few: 'few' is not a number"),
+        ({"data": True, "joint": True}, "--joint is only for bounds"),
+        ({"data": True, "confidence": 0.9}, "--confidence is only for bounds"),
+        ({"data": True, "error": "misses"}, "--error names the error that --max-error limits"),
+        ({"data": True, "error": "misses", "recall": 0.5}, "--error names the error that --max-error limits"),
+        ({"data": True, "recall": 0.5, "objective": "cost=2"}, "thresholds stay as they are"),
+        ({"data": True, "draws": ["3"]}, "--draws is only for a store"),
+        ({"data": True, "codebook": "book.toml"}, "--codebook is only for a store"),
+        ({"prior": 0.1, "draws": ["3"]}, "--draws is only for a store"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_written(

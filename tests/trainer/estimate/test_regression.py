@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,16 @@ def test_rows_may_be_documents_or_periods(sources: Sources) -> None:
 def test_covariates_may_be_columns_of_the_predictions(sources: Sources) -> None:
     found = regress("aid ~ source", sources).regression
     assert [one.name for one in found.coefficients] == ["Intercept", "source[T.wire]"]
+
+
+def test_a_column_that_differs_within_a_document_is_no_covariate_of_documents(sources: Sources) -> None:
+    rows, _ = corpus()
+    for i, row in enumerate(rows):
+        row["speaker"] = "ab"[i % 2]
+    several = replace(sources, predictions=write("speakers.csv", rows))
+    assert regress("aid ~ speaker", several).regression.rows == N
+    with pytest.raises(InputError, match="`speaker` differs between the sentences of document 'd0'"):
+        regress("aid ~ speaker", several, row="document")
 
 
 def test_rows_with_an_empty_cell_are_left_out_and_counted(sources: Sources) -> None:

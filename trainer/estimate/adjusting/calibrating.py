@@ -27,6 +27,7 @@ from trainer.calibration.recalibration import (
 from trainer.calibration.risk import Risk
 from trainer.classifiers.base import label_matrix
 from trainer.data.splits import group_examples
+from trainer.estimate.adjusting.arguments import CONFIDENCE, check_rules, check_sources, check_unused
 from trainer.estimate.adjusting.calibrated import (
     CalibrationReport,
     copy_artefact,
@@ -77,7 +78,7 @@ def calibrate(
     error: ErrorKind | None = None,
     recall: float | None = None,
     joint: bool = False,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
     codebook: Codebook | str | Path | None = None,
     draws: Collection[str] = (),
     text_column: str = "",
@@ -117,8 +118,10 @@ def calibrate(
     """
     target = Path(out)
     refuse_occupied(target, overwrite=overwrite, reads=[str(artefact)])
-    share = parse_prevalence(prior) if isinstance(prior, str) and prior else prior
-    _check(data, store, share, max_error, recall, confidence)
+    share = parse_prevalence(prior, "--prior") if isinstance(prior, str) and prior else prior
+    check_sources(data, store, share, codebook=codebook is not None, draws=bool(draws))
+    check_rules(data is not None or store is not None, share, max_error, recall, confidence)
+    check_unused(max_error, recall, error=error, joint=joint, confidence=confidence, objective=objective)
     folder = fetch_artefact(str(artefact))
     model = Model.load(folder)
     chosen = tuple(labels) or model.labels
@@ -137,31 +140,6 @@ def calibrate(
     with output_folder(target, overwrite=overwrite) as draft:
         copy_artefact(folder, draft, made)
     return replace(report, folder=target)
-
-
-def _check(
-    data: str | Path | None,
-    store: Store | str | Path | None,
-    share: float | dict[str, float] | str,
-    max_error: float | None,
-    recall: float | None,
-    confidence: float,
-) -> None:
-    if data is not None and store is not None:
-        raise InputError("name either a labelled file or a store (--store), not both.")
-    if data is None and store is None and share == "":
-        raise InputError(
-            "a calibration needs labels or a prevalence: name a labelled file, a store with a labelled sample "
-            "(--store), or the share of the labels (--prior)."
-        )
-    for name, value in (("--max-error", max_error), ("--recall", recall), ("--confidence", confidence)):
-        if value is not None and not 0 < value < 1:
-            raise InputError(f"{name} is {value:g}. Choose a number between 0 and 1, such as 0.95 or 0.05.")
-    if max_error is not None or recall is not None:
-        if share != "":
-            raise InputError("--prior cannot be used with --max-error or --recall. Remove --prior, or these options.")
-        if data is None and store is None:
-            raise InputError("--max-error and --recall need a labelled sample: name a file, or --store.")
 
 
 def _check_exclusive(model: Model, wanted: Wanted, labels: Sequence[str]) -> None:

@@ -166,6 +166,7 @@ def covariates_of(predictions: Predictions, question: Question, rows: Rows) -> t
             values = table[name].to_numpy()
             found[name] = pd.Series([values[place] if place >= 0 else None for place in places])
         elif name in own and question.row != "period":
+            _refuse_varying(name, own[name], rows)
             found[name] = pd.Series([own[name][place] or None for place in first])
         else:
             known = [*table.columns, *own]
@@ -181,6 +182,20 @@ def covariates_of(predictions: Predictions, question: Question, rows: Rows) -> t
     if not len(kept):
         raise InputError("--regress: no row has a value of every covariate. Fill in the table, or remove a covariate.")
     return frame.iloc[kept].reset_index(drop=True), kept, notes
+
+
+def _refuse_varying(name: str, values: Any, rows: Rows) -> None:
+    """Refuse a column of the predictions whose values differ within a row of the regression."""
+    import pandas as pd
+
+    known = pd.Series([str(one or "") for one in values])
+    several = known.groupby(rows.number).nunique()
+    if (several > 1).any():
+        example = rows.ids[int(several.idxmax())]
+        raise InputError(
+            f"--regress: `{name}` differs between the sentences of document '{example}', so the document has no single "
+            f"value. Use --row sentence, or a table with one row per document (--data)."
+        )
 
 
 def _read_table(path: Path) -> pd.DataFrame:
