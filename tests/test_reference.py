@@ -28,6 +28,19 @@ def test_the_readme_fits_on_a_few_screens() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
+def parameters(command: Any) -> Iterator[Any]:
+    """Yield the parameters of a command and of its commands."""
+    yield from command.params
+    for name in command.list_commands(None) if hasattr(command, "list_commands") else ():
+        yield from parameters(command.get_command(None, name))
+
+
+def test_no_help_text_states_two_defaults() -> None:
+    stated = [own for own in parameters(typer.main.get_command(app)) if "[default:" in (getattr(own, "help", "") or "")]
+    assert stated
+    assert [own.opts for own in stated if own.show_default and own.default not in (None, "")] == []
+
+
 def helps(command: Any) -> Iterator[str]:
     """Yield the help texts of a command, its options, and its commands."""
     yield command.help or ""

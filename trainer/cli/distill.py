@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from labels.cli.terminal import OverwriteOption, StoreOption, bounds, console, number, print_next, progress_bars, table
+from labels.cli.terminal import OverwriteOption, bounds, console, number, print_next, progress_bars, table
 from labels.environment.settings import command
 from labels.errors import InputError
 from trainer.cli.evaluate import ArtefactArgument
@@ -17,20 +17,29 @@ if TYPE_CHECKING:
     from trainer.model.distill import DistillReport
 
 
+_LAYERS = 2
+"""Default number of a student's layers."""
+
+
 def distill(
     artefact: ArtefactArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for the student's artefact.")],
     texts: Annotated[
         Path | None, typer.Option("--texts", help="File or folder with unlabelled texts to learn from.")
     ] = None,
-    store: StoreOption = None,
-    layers: Annotated[int, typer.Option("--layers", min=1, help="Number of layers of the student's encoder.")] = 2,
+    store: Annotated[
+        str | None,
+        typer.Option("--store", help="Label store with texts to learn from: SQLite file or database URL."),
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option("--layers", min=1, help="Number of layers of the student's encoder \\[default: 2].")
+    ] = None,
     static: Annotated[
         bool, typer.Option("--static", help="Use static token vectors instead of layers: faster, less accurate.")
     ] = False,
     epochs: Annotated[
-        int, typer.Option("--epochs", min=0, help="Passes over the texts \\[default: 4, or 20 with --static].")
-    ] = 0,
+        int | None, typer.Option("--epochs", min=1, help="Passes over the texts \\[default: 4, or 20 with --static].")
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="Labelled file for the comparison \\[default: the run's validation rows]."),
@@ -48,15 +57,17 @@ def distill(
 
     if (texts is None) == (store is None):
         raise InputError("distill: name the texts to learn from, either with --texts or with --store.")
+    if static and layers is not None:
+        raise InputError("--static and --layers: a static student has no layers. Leave out one of the two.")
     folder = fetch_artefact(artefact)
     with progress_bars():
         report = distilling.distill(
             folder,
             texts or STORE,
             out,
-            layers=layers,
+            layers=layers or _LAYERS,
             static=static,
-            epochs=epochs,
+            epochs=epochs or 0,
             data=data,
             store=store or "",
             seed=seed,

@@ -25,6 +25,7 @@ from trainer.calibration.calibration import Bools, Calibration, Probabilities, w
 from trainer.classifiers.base import CLASSES, Exportable, classifier_class, label_matrix
 from trainer.data.predicted import read_gold
 from trainer.model.model import Manifest, Model, folder_size, read_manifest, save_artefact
+from trainer.model.starter import shown_place
 
 TOLERANCE = 1e-3
 """Largest accepted difference between calibrated probabilities in float32."""
@@ -231,11 +232,11 @@ def check_rows(
     read = None
     if data is None:
         examples, origin = _validation_rows(source.resolve().parent, model.id), "the run's validation rows"
-        place, what = source, ("validation row in its run folder", "validation rows in its run folder")
+        place, what = shown_place(source), ("validation row in its run folder", "validation rows in its run folder")
     else:
         read = read_labelled([(data, "")], model.codebook)
         examples, origin = read.examples[0], data.name
-        place, what = data, ("labelled row", "labelled rows")
+        place, what = str(data), ("labelled row", "labelled rows")
     if len(examples) < fewest:
         raise DataError(
             f"{place}: {counted(len(examples), *what)}, but {wanted}. "

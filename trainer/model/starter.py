@@ -74,6 +74,12 @@ def starter_artefact() -> Path:
         return _unpack_beside(packed, temporary / folder.name)
 
 
+def shown_place(artefact: Path) -> str:
+    """Return how messages name an artefact: its folder, or `starter` for the starter model in the cache."""
+    unpacked = artefact.parent == _cache() and artefact.name.startswith(f"{STARTER}-")
+    return STARTER if unpacked else str(artefact)
+
+
 def _cache() -> Path:
     from platformdirs import user_cache_path
 

@@ -82,6 +82,11 @@ def test_every_shipped_experiment_loads(file: Path) -> None:
     assert load_experiment(file).name == file.stem
 
 
+def test_every_kind_has_a_shipped_experiment() -> None:
+    shipped_kinds = {load_experiment(file).model.kind for file in shipped("experiments").glob("*.toml")}
+    assert shipped_kinds == set(CLASSES)
+
+
 # -- finding and reading
 
 

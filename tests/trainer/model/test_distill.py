@@ -130,3 +130,12 @@ def test_texts_or_a_store_must_be_named(taught: Taught, isolated: Path) -> None:
     result = CliRunner().invoke(app, ["distill", str(taught.run.artefact), "--out", "small"])
     assert result.exit_code == 2
     assert "either with --texts or with --store" in " ".join(result.stderr.split())
+
+
+def test_a_static_student_with_layers_is_refused(taught: Taught, isolated: Path) -> None:
+    (isolated / "texts.txt").write_text("\n".join(UNLABELLED), encoding="utf-8")
+    arguments = ["distill", str(taught.run.artefact), "--out", "small", "--texts", "texts.txt"]
+    result = CliRunner().invoke(app, [*arguments, "--static", "--layers", "1"])
+    assert result.exit_code == 2
+    assert "--static and --layers" in result.output
+    assert not (isolated / "small").exists()

@@ -120,3 +120,11 @@ def test_the_python_interface_takes_the_name(cache: Path, tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     Path("article.txt").write_text("Rain fell for most of the morning in the valley.\n", encoding="utf-8")
     assert predict_files("starter", ["article.txt"], "out.jsonl").sentences == 1
+
+
+@pytest.mark.parametrize("command", [["export", "--onnx"], ["distill", "--texts", "texts.txt"]])
+def test_a_message_about_missing_rows_names_the_starter(command: list[str], isolated: Path) -> None:
+    (isolated / "texts.txt").write_text("Rain fell.\n", encoding="utf-8")
+    done = CliRunner().invoke(app, [*command, "starter", "--out", "out"])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("Error: starter: 0 validation rows")
