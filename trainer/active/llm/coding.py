@@ -16,7 +16,7 @@ import numpy as np
 
 from labels.codebook.schema import Codebook
 from labels.environment.progress import report_progress
-from labels.errors import InputError
+from labels.errors import EndpointError, InputError
 from labels.gold import resolve
 from labels.records import Annotation, ScoringModel, Sentence
 from labels.sampling.drawing import search_terms
@@ -24,7 +24,7 @@ from labels.sampling.model_coders import FACTS, ModelCoder, facts_of_answer, mod
 from labels.store import Store, now
 from trainer.active.llm.asking import Answer, Budget, Spent, answer_about, expected, in_parallel, refused
 from trainer.active.llm.coder_identity import Coder
-from trainer.active.llm.endpoint import Endpoint, RefusedTextError, shown_address
+from trainer.active.llm.endpoint import NO_CHOICE, NOT_JSON, Endpoint, RefusedTextError, shown_address
 from trainer.active.scoring import uncertainty
 
 LLM = "llm"
@@ -158,11 +158,16 @@ def code_sentences(store: Store, plan: CodingPlan, endpoint: Endpoint, budget: B
 
     def ask(sentence: Sentence) -> Answer:
         try:
-            return answer_about(endpoint, plan.coder.prompt, sentence.text)
+            answer = answer_about(endpoint, plan.coder.prompt, sentence.text)
         except RefusedTextError as error:
             if not recorder.asked_before:
                 raise  # the first, shortest text: the prompt is what the endpoint refuses
             return refused(error)
+        if answer.problem in (NOT_JSON, NO_CHOICE) and not recorder.asked_before:
+            # A wrong address: recorded as "no answer", all sentences would be spoiled.
+            place = shown_address(plan.coder.settings)
+            raise EndpointError(f"{place}: {answer.problem}. Check `base_url`, which often ends with /v1.")
+        return answer
 
     try:
         # The first request alone: it shows whether the endpoint accepts the prompt, and which parameters it knows.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _NO_KEY = "no-key-needed"  # the client insists on one
 _LONGEST = 300
 """Maximum number of characters of a server's message quoted in an error."""
+NOT_JSON, NO_CHOICE = "the endpoint's reply is not JSON", "the endpoint's reply has no answer"
 _OPTIONAL = ("response_format", "seed", "logprobs")
 """Parameters that an endpoint may not know; without `logprobs` there are no probabilities."""
 _TOP = 5  # alternatives of a token whose probabilities are asked for
@@ -146,9 +147,8 @@ class Endpoint:
                     raise RefusedTextError(self._refusal(error)) from None
             except openai.OpenAIError as error:
                 self._explain(error)
-            except ValueError:
-                # The body of the answer is not JSON, or not that of a chat completion.
-                return Reply("", "the endpoint's reply is not JSON", seconds=time.perf_counter() - start)
+            except ValueError:  # the body is not JSON, or not that of a chat completion
+                return Reply("", NOT_JSON, seconds=time.perf_counter() - start)
 
     def _without_refused(self, options: Mapping[str, Any]) -> dict[str, Any]:
         with self._lock:
@@ -170,7 +170,7 @@ class Endpoint:
     def _reply(self, found: Any, seconds: float, attempts: int) -> Reply:
         choices = getattr(found, "choices", None)
         if not choices:
-            return Reply("", "the endpoint's reply has no answer", seconds=seconds, attempts=attempts)
+            return Reply("", NO_CHOICE, seconds=seconds, attempts=attempts)
         choice, usage = choices[0], getattr(found, "usage", None)
         message = choice.message
         problem = ""

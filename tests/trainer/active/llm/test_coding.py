@@ -424,7 +424,13 @@ def test_wrong_options_are_one_line_and_send_nothing(
 
 @pytest.mark.parametrize(
     ("fault", "exit_code", "said"),
-    [("401", 2, "does not accept the key"), ("404", 2, "has no model"), ("redirect", 1, "redirects")],
+    [
+        ("401", 2, "does not accept the key"),
+        ("404", 2, "has no model"),
+        ("redirect", 1, "redirects"),
+        ("broken", 1, "reply is not JSON. Check `base_url`"),
+        ("empty", 1, "reply has no answer. Check `base_url`"),
+    ],
 )
 def test_a_wrong_endpoint_is_one_line_and_records_nothing(
     coded: list[str], server: MisbehavingServer, fault: str, exit_code: int, said: str
