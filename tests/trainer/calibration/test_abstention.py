@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binom
 
 from labels.errors import InputError
+from tests.lazy import Lazy
 from trainer.calibration.abstention import ErrorKind, Evidence, certify_abstention, certify_screening
 from trainer.calibration.calibration import Calibration, LabelCalibration
 from trainer.calibration.certificate import upper_bound
 from trainer.calibration.risk import Risk, _path, certified_cut, lowest_positives
+
+binom = Lazy("scipy.stats:binom")
 
 AT_HALF = Calibration(False, (LabelCalibration("platt", 100, 50),))
 LIMIT = 0.1
