@@ -150,7 +150,7 @@ def read_file(
     try:
         if path.suffix.lower() in ROW_SUFFIXES:
             rows = NamedRows(path, ColumnNames(text_column), reject)
-            yield from _row_documents(rows, reject, columns)
+            yield from _row_documents(rows, reject, columns, note)
             for remark in rows.notes:
                 note(remark)
         else:
@@ -249,9 +249,18 @@ def _article_documents(articles: Iterable[Article], path: Path, reject: Reject) 
             reject(str(error))
 
 
-def _row_documents(rows: NamedRows, reject: Reject, columns: Sequence[str]) -> Iterator[Document]:
+def _row_documents(rows: NamedRows, reject: Reject, columns: Sequence[str], note: Note) -> Iterator[Document]:
     equal = EqualTexts()
+    previous, told = None, False
     for number, row in rows:
+        own = row.get("document_id")
+        if own == previous and not told and not is_missing(own):
+            note(
+                f"{rows.path}: rows with the same `document_id` are read as separate documents, so intervals treat "
+                "them as independent. To avoid this, put the whole text of a document in one row"
+            )
+            told = True
+        previous = own
         try:
             document = _row_document(rows.path, number, row, equal)
         except DataError as error:

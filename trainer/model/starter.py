@@ -29,7 +29,7 @@ STARTER = "starter"
 """The reference of the starter model, in place of an artefact's folder."""
 FILE = "starter.zip"
 STARTER_NOTE = (
-    "Note: the starter model was trained only on invented articles. For a label that applies to 5% of the sentences, "
+    "Note: the starter model was trained only on invented articles. If 5% of the sentences of a corpus have a label, "
     "expect a precision of about 60% and a recall of about 50% (measured on real speeches and news). To measure them "
     "on your own articles, run `communique audit plan`."
 )

@@ -444,3 +444,13 @@ def test_paths_may_be_strings_but_not_one_string(isolated: Path) -> None:
     assert find_files(["a.txt"]).files == (Path("a.txt"),)
     with pytest.raises(DataError, match="paths is a single string, but a list is needed"):
         find_files("a.txt")
+
+
+@pytest.mark.parametrize(("names", "told"), [(["one", "one", "one"], 1), (["one", "two", ""], 0), (["", "", ""], 0)])
+def test_rows_of_one_document_are_noted_once(tmp_path: Path, names: list[str], told: int) -> None:
+    rows = [{"document_id": name, "text": f"This is sentence {i}."} for i, name in enumerate(names)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    notes: list[str] = []
+    assert len(list(read_file(path, pytest.fail, note=notes.append))) == 3
+    assert sum("rows with the same `document_id` are read as separate documents" in note for note in notes) == told
