@@ -291,7 +291,7 @@ def _unanswered(store: Store, model_id: str) -> list[int]:
         return []
     coder = model_coder(store, model_id)
     unscored = store.scores.unscored(model_id, missing)
-    if coder is not None and all(one.id in coder.unanswered for one in unscored):
+    if coder is not None and {one.id for one in unscored} <= coder.without_score:
         return [one.number for one in unscored]
     score = command("llm", "code") if coder is not None else command("score", "ARTEFACT", store=store.name)
     raise InputError(

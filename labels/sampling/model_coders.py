@@ -54,6 +54,11 @@ class ModelCoder:
         found = (facts_of_answer(event) for event in (*self.answers.values(), *self.unanswered.values()))
         return sorted({f"{one.get('model')} with prompt {one.get('prompt')}" for one in found if one})
 
+    @property
+    def without_score(self) -> set[str]:
+        """The ids of sentences that never get a score: those without a readable answer, and those in the prompt."""
+        return {*self.unanswered, *self.facts.get("parameters", {}).get("shots", [])}
+
     def labels_under(self, codebook: Codebook, history: CodebookHistory | None = None) -> dict[str, tuple[str, ...]]:
         """Map sentence ids to the labels of the answers under a codebook; undecided answers are left out.
 

@@ -93,7 +93,7 @@ def refuse_small(sample: LabelledSample, chosen: Bools, *, exclusive: bool) -> N
             found.append((label, f"'{label}' has {counted(least, kind)}", needed))
     if exclusive and n < 2 * FEWEST:
         raise InputError(
-            f"the sample has {counted(n, 'labelled sentence')}, but at least {2 * FEWEST} are needed. Label others."
+            f"the sample has {counted(n, 'labelled sentence')}, but at least {2 * FEWEST} are needed. Label more."
         )
     if not found:
         return

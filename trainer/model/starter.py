@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labels.errors import ArtefactError
+from labels.output.drafts import whole_file
 from trainer.classifiers.onnx import ENCODER
 from trainer.encoders.encoder import bundled_encoder
 from trainer.environment import shipped
@@ -138,13 +139,14 @@ def pack(artefact: Path, packed: Path) -> None:
     weights = save(_add(base, differences), metadata={"format": "pt"})
     manifest = read_manifest(artefact)
     files = manifest.files | {WEIGHTS: hashlib.sha256(weights).hexdigest()}
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name in sorted(set(files) - {WEIGHTS}):
-            _write(archive, name, (artefact / name).read_bytes())
-        _write(archive, MANIFEST, manifest.model_copy(update={"files": files}).to_json().encode())
-        _write(archive, _DIFFERENCES, save(differences))
-    if (size := packed.stat().st_size) > LARGEST:
-        raise ArtefactError(f"{packed}: the packed model has {size:,} bytes, more than {LARGEST:,}.")
+    with whole_file(packed) as draft:
+        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            for name in sorted(set(files) - {WEIGHTS}):
+                _write(archive, name, (artefact / name).read_bytes())
+            _write(archive, MANIFEST, manifest.model_copy(update={"files": files}).to_json().encode())
+            _write(archive, _DIFFERENCES, save(differences))
+        if (size := draft.stat().st_size) > LARGEST:
+            raise ArtefactError(f"{packed}: the packed model has {size:,} bytes, more than {LARGEST:,}.")
 
 
 def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:

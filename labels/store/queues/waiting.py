@@ -33,7 +33,7 @@ class Waiting(Part):
     def drafts(self) -> dict[str, list[str]]:
         """Map annotators to the sorted ids of the sentences with a draft of theirs (unconfirmed labels or note).
 
-        The drafts of model coders are left out: they are requests without an answer (`Events.keep_drafts`).
+        The drafts of model coders are left out: they are requests without an answer (`Events.keep_requests`).
         """
         table = tables.drafts
         usable = (

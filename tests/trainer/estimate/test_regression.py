@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -153,6 +154,23 @@ def test_covariates_may_be_columns_of_the_predictions(sources: Sources) -> None:
     assert [one.name for one in found.coefficients] == ["Intercept", "source[T.wire]"]
 
 
+def test_zero_and_false_in_jsonl_are_values(sources: Sources) -> None:
+    rows, _ = corpus()
+    lines = []
+    for row in rows:
+        own = {key: value for key, value in row.items() if not key.startswith("p:")}
+        own |= {
+            "labels": [one for one in str(row["labels"]).split("|") if one],
+            "after": int(row["document_id"][1:]) % 2,
+        }
+        own |= {"quiet": own["after"] == 0}
+        lines.append(own | {"probabilities": {key[2:]: float(row[key]) for key in row if key.startswith("p:")}})
+    path = Path("zeros.jsonl")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    for formula in ("aid ~ after", "aid ~ quiet"):
+        assert regress(formula, replace(sources, predictions=path)).regression.rows == N
+
+
 def test_a_column_that_differs_within_a_document_is_no_covariate_of_documents(sources: Sources) -> None:
     rows, _ = corpus()
     for i, row in enumerate(rows):
@@ -176,7 +194,7 @@ def test_rows_with_an_empty_cell_are_left_out_and_counted(sources: Sources) -> N
         ("aid", lambda rows: None, {}, "write a label, ~, and covariates"),
         ("ade ~ after", lambda rows: None, {}, "no label 'ade' .did you mean 'aid'"),
         ("aid ~ afer", lambda rows: None, {}, "no column `afer`"),
-        ("aid ~ after", lambda rows: rows.pop(), {}, "10 rows of 600 in the corpus have no covariates"),
+        ("aid ~ after", lambda rows: rows.pop(), {}, "10 of 600 rows in the corpus lack covariates"),
         ("aid ~ after", lambda rows: rows.append(rows[0]), {}, "'d0' occurs twice"),
         ("aid ~ after", lambda rows: [row.update(document_id=row["tone"]) for row in rows], {}, "no `document_id`"),
         ("aid ~ after", lambda rows: [row.pop("document_id") for row in rows], {}, "there is no column `sentence_id`"),

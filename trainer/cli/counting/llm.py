@@ -216,7 +216,7 @@ def _print_outcome(outcome: Outcome, plan: CodingPlan, store: Store) -> None:
         paid = "" if cost is None else f", cost {cost:,.4g}"
         again = spent.attempts - spent.requests
         repeated = f"; {counted(again, 'request')} repeated after failures" if again else ""
-        each = f"; {spent.seconds / done:.2g} seconds a sentence" if done else ""
+        each = f"; {spent.seconds / done:,.1f} seconds per sentence" if done else ""
         console.print(f"Used: {spent.tokens_in:,} + {spent.tokens_out:,} tokens{paid}{each}{repeated}.")
     if outcome.stopped:
         left = len(plan.sentences) - done

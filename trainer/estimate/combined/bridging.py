@@ -297,4 +297,4 @@ def _moved(own: Figure, shift: Shift, link: Link) -> Figure:
         return Figure.of(0.0, 0.0, min(own.high * by.high, 1.0))
     up = math.hypot(math.log(own.high / own.share), math.log(by.high / by.share))
     down = math.hypot(math.log(own.share / own.low), math.log(by.share / by.low)) if own.low > 0 else math.inf
-    return Figure.of(min(share, 1.0), share * math.exp(-down), min(share * math.exp(up), 1.0))
+    return Figure.of(*(min(one, 1.0) for one in (share, share * math.exp(-down), share * math.exp(up))))

@@ -235,7 +235,7 @@ def _places_in(
     if missing:
         example = wanted[int((places < 0).argmax())]
         raise InputError(
-            f"{question.data}: {counted(missing, 'row')} of {len(wanted):,} in the corpus have no covariates, e.g. "
+            f"{question.data}: {missing:,} of {counted(len(wanted), 'row')} in the corpus lack covariates, e.g. "
             f"{key} '{example}'. Add them to the table; empty cells leave a row out of the regression."
         )
     if unused := len(ids) - len(set(places.tolist())):

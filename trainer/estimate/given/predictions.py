@@ -119,7 +119,7 @@ def _unanswered(
     if not missing:
         return b"", ()
     coder = model_coder(store, model.id)
-    if coder is None or not packed or any(one.id not in coder.unanswered for one in missing):
+    if coder is None or not packed or not {one.id for one in missing} <= coder.without_score:
         score = command("score", "ARTEFACT", store=store.name)
         score = score if coder is None else command("llm", "code", store=store.name)
         raise InputError(
@@ -296,7 +296,7 @@ def _from_rows(path: Path, wanted: Sequence[str]) -> Predictions:
         as_texts([str(row["document_id"]) for row in rows]),
         np.array(values, dtype=np.float32).reshape(len(rows), len(labels)),
         np.array([[one in own for one in labels] for own in sets], dtype=bool).reshape(len(rows), len(labels)),
-        {name: as_texts([str(row.get(name) or "") for row in rows]) for name in wanted},
+        {name: as_texts(["" if row.get(name) is None else str(row[name]) for row in rows]) for name in wanted},
         stamps["model_id"],
         stamps["codebook_hash"],
         str(path),

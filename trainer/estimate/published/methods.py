@@ -28,8 +28,8 @@ def regression_text(found: Regression) -> str:
         f"We estimated {kind} regression ({found.formula}). A row is {ROWS[found.row]}. The outcome of each sentence "
         f"is a pseudo-outcome: its prediction, adjusted to gold labels by cross-fitted regression, plus, for "
         f"{found.labelled:,} sentences of a labelled probability sample ({found.positives:,} with the label), the "
-        "error weighted by the inverse inclusion probability. Coefficients are therefore unbiased whatever the quality "
-        f"of the predictions (design-based supervised learning). Standard errors are cluster-robust "
+        "error weighted by the inverse inclusion probability. Coefficients are therefore consistent whatever the "
+        f"quality of the predictions (design-based supervised learning). Standard errors are cluster-robust "
         f"({found.clusters:,} clusters); {found.confidence:.0%} intervals use Student's t. The regression has "
         f"{found.rows:,} rows."
     )

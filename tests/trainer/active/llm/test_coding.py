@@ -223,6 +223,9 @@ def test_examples_in_the_prompt_never_come_from_test_or_from_probability_samples
     assert set(shots) <= set(train) - audited
     assert not set(shots) & coder().answers.keys()
     assert len(server.requests[0]["messages"]) == 2 + 2 * 4
+    # Nobody asks about them, so they never get a score, and an audit can be drawn nevertheless.
+    drawn = run("label", "--annotator", "ida", "--strategy", "audit", "--model", coder().name, "--plain", typed="q\n")
+    assert drawn.exit_code == 0, drawn.output
     # Further labels change neither the examples nor the coder.
     assert "Nothing to ask" in code("--shots", "4", "--split", "split.json")
     assert "needs --split" in code("--shots", "4", "--name", "other", exit_code=2)
